@@ -1,0 +1,57 @@
+//! JSON bodies, with errors that say what was wrong and where.
+
+use super::error::ApiError;
+use axum::extract::Request;
+use http::{HeaderMap, header};
+use serde::de::DeserializeOwned;
+
+/// Reads a body of at most `limit_bytes`.
+///
+/// # Errors
+/// [`ApiError`] if it is larger, or breaks off.
+pub async fn read(request: Request, limit_bytes: usize) -> Result<Vec<u8>, ApiError> {
+    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if declared.and_then(|text| text.parse::<usize>().ok()).is_some_and(|length| length > limit_bytes) {
+        return Err(ApiError::TooLarge { limit_bytes });
+    }
+    match axum::body::to_bytes(request.into_body(), limit_bytes).await {
+        Ok(bytes) => Ok(bytes.into()),
+        Err(error) if is_length_error(&error) => Err(ApiError::TooLarge { limit_bytes }),
+        Err(error) => Err(ApiError::invalid("body-broken", format!("the body broke off: {error}"))),
+    }
+}
+
+fn is_length_error(error: &axum::Error) -> bool {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<http_body_util::LengthLimitError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// The JSON in `body`.
+///
+/// # Errors
+/// [`ApiError`] that names line, column and rule.
+pub fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, ApiError> {
+    check_type(headers)?;
+    serde_json::from_slice(body).map_err(|error| {
+        let code = if error.is_data() { "invalid-value" } else { "invalid-json" };
+        ApiError::invalid(code, format!("the body is not the expected JSON: {error}"))
+    })
+}
+
+/// JSON, nothing, or what curl sends when nobody told it the type.
+fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let text = value.to_str().unwrap_or("unreadable");
+    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let json = essence == "application/json" || essence.ends_with("+json");
+    if json || essence == "application/x-www-form-urlencoded" || essence.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::ContentType { found: text.to_owned() })
+}

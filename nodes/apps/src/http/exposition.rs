@@ -1,0 +1,59 @@
+//! The Prometheus text: the node's own measurements, its raft groups, and one histogram per metric.
+
+use crate::cluster::Cluster;
+use crate::raftmetrics::exposition::{PartitionUp, SeriesCollector, gather};
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header};
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use replica::driver::Status;
+
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GroupLabel {
+    group: u64,
+}
+
+/// `GET /prometheus`, and `GET /metrics` where nothing else was asked for.
+pub async fn prometheus(State(cluster): State<Cluster>) -> Response {
+    let mut registry = Registry::default();
+    cluster.metrics().register(&mut registry);
+    register_groups(&mut registry, &cluster.status().get().await);
+    let gathered = gather(&cluster).await;
+    let up = Family::<GroupLabel, Gauge>::default();
+    for PartitionUp { group, up: is_up } in &gathered.partitions {
+        up.get_or_create(&GroupLabel { group: *group }).set(i64::from(*is_up));
+    }
+    registry.register("raftmetrics_partition_up", "1 if the partition's metrics are in this answer", up);
+    registry.register_collector(Box::new(SeriesCollector(gathered.series)));
+    let mut body = String::new();
+    match text::encode(&mut body, &registry) {
+        Ok(()) => (StatusCode::OK, [(header::CONTENT_TYPE, OPENMETRICS)], body).into_response(),
+        // Writing into memory has no way to fail; the type says it might.
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+fn register_groups(registry: &mut Registry, status: &Status) {
+    type Column = (&'static str, &'static str, fn(&replica::driver::GroupStatus) -> u64);
+    let columns: [Column; 5] = [
+        ("seedstorm_raft_is_leader", "1 if this node leads the group", |g| u64::from(g.leads)),
+        ("seedstorm_raft_term", "Raft term", |g| g.term),
+        ("seedstorm_raft_commit_index", "Last committed index", |g| g.commit),
+        ("seedstorm_raft_applied_index", "Last applied index", |g| g.applied),
+        ("seedstorm_raft_snapshots_sent_or_installed", "Snapshots since the start", |g| g.snapshots),
+    ];
+    for (name, help, value) in columns {
+        let family = Family::<GroupLabel, Gauge>::default();
+        for group in &status.groups {
+            // Gauges are signed; indexes beyond 2^63 are out of reach.
+            let value = i64::try_from(value(group)).unwrap_or(i64::MAX);
+            family.get_or_create(&GroupLabel { group: group.group }).set(value);
+        }
+        registry.register(name, help, family);
+    }
+}

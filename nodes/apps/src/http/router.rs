@@ -1,0 +1,34 @@
+//! All routes of a listener in one router.
+
+use super::error::ApiError;
+use super::{auth, exposition, health, metrics};
+use crate::cluster::Cluster;
+use crate::raftmetrics;
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware;
+use axum::routing::get;
+
+/// The router of a listener. A new app's routes are merged here.
+pub fn router(cluster: Cluster) -> Router {
+    Router::new()
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .route("/health", get(health::health))
+        .route("/stats", get(health::stats))
+        .route("/prometheus", get(exposition::prometheus))
+        .merge(raftmetrics::routes::routes())
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(unknown_path)
+        .layer(middleware::from_fn_with_state(cluster.clone(), auth::check))
+        .layer(middleware::from_fn_with_state(cluster.clone(), metrics::measure))
+        .with_state(cluster)
+}
+
+async fn unknown_path(request: Request) -> ApiError {
+    ApiError::UnknownPath(request.uri().path().to_owned())
+}
+
+async fn method_not_allowed(request: Request) -> ApiError {
+    ApiError::Method { path: request.uri().path().to_owned(), method: request.method().to_string() }
+}

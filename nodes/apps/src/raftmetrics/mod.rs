@@ -1,0 +1,15 @@
+//! RaftMetrics: named series of numbers, their values in insertion order and their aggregates.
+//!
+//! Beside the four files of every app: [`exact_sum`] (sums that do not depend on order), [`sketch`]
+//! (quantiles from logarithmic buckets), [`series`] (one metric), [`exposition`] (Prometheus text).
+
+pub mod command;
+pub mod exact_sum;
+pub mod exposition;
+pub mod query;
+pub mod routes;
+pub mod series;
+pub mod sketch;
+mod state;
+
+pub use state::State;

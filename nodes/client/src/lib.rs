@@ -1,0 +1,23 @@
+//! What users and load generators need: wire types, errors, and a client.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`raftmetrics`] | the JSON of RaftMetrics |
+//! | [`problem`] | the one shape of every error |
+//! | [`session`] | the client |
+
+pub mod problem;
+pub mod raftmetrics;
+pub mod session;
+
+pub use problem::Problem;
+pub use session::{CallError, Client, ClientOptions, Read};
+
+/// The token of development clusters. A node refuses it on an address that is not loopback.
+pub const DEV_TOKEN: &str = "local-dev-token-123";
+
+/// Header that makes a write's retries harmless.
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// Header with the log index that an answer has seen.
+pub const APPLIED_INDEX: &str = "x-applied-index";

@@ -1,0 +1,137 @@
+//! Groups coming up: found on the disk at the start, or created by placement.
+
+use super::{Driver, DriverError, election_timeout};
+use crate::ReplicaOptions;
+use crate::dedup::Dedup;
+use crate::group::{Group, Reads};
+use crate::machine::Row;
+use crate::observe::Step;
+use crate::options::GroupSpec;
+use crate::store::{Changes, GroupChanges, GroupLog, GroupRecord, GroupRows, StoreError};
+use raft::eraftpb::Entry;
+use raft::{Config, RawNode, StateRole};
+use std::collections::BTreeMap;
+
+/// raft's own log lines are left out: observations and our events tell more.
+fn silent_logger() -> slog::Logger {
+    slog::Logger::root(slog::Discard, slog::o!())
+}
+
+fn raft_config(options: &ReplicaOptions, applied: u64) -> Config {
+    Config {
+        id: options.node,
+        election_tick: options.election_ticks,
+        heartbeat_tick: options.heartbeat_ticks,
+        applied,
+        pre_vote: true,
+        check_quorum: true,
+        max_size_per_msg: 1 << 20,
+        max_inflight_msgs: 256,
+        max_uncommitted_size: 16 << 20,
+        max_committed_size_per_ready: 16 << 20,
+        skip_bcast_commit: false,
+        ..Config::default()
+    }
+}
+
+impl Driver {
+    pub(super) async fn open_found(&mut self) -> Result<(), DriverError> {
+        let store = self.store.clone();
+        let found = rt::task::blocking(move || -> Result<_, StoreError> {
+            let groups = store.groups()?.into_iter().map(|found| {
+                let rows = store.read(found.record.spec.group)?;
+                let all = rows.all()?;
+                Ok((found, rows, all))
+            });
+            groups.collect::<Result<Vec<_>, StoreError>>()
+        })
+        .await?;
+        for (found, rows, all) in found {
+            self.add(found.record, found.entries, rows, all, false)?;
+        }
+        Ok(())
+    }
+
+    /// Starts an empty replica of `spec`, durably, unless there is one.
+    pub(super) async fn create(&mut self, spec: GroupSpec) -> Result<(), DriverError> {
+        if self.groups.contains_key(&spec.group) || !spec.contains(self.options.node) {
+            return Ok(());
+        }
+        let record = GroupRecord::new(spec);
+        let group = record.spec.group;
+        let changes = Changes {
+            groups: vec![GroupChanges {
+                record: record.clone(),
+                install_snapshot: false,
+                entries: Vec::new(),
+                last_index_before: 0,
+                compact_to: 0,
+                first_index_before: 1,
+                rows: Vec::new(),
+            }],
+            staged: Vec::new(),
+        };
+        let store = self.store.clone();
+        let rows = rt::task::blocking(move || -> Result<_, StoreError> {
+            store.commit(&changes)?;
+            store.read(group)
+        })
+        .await?;
+        self.add(record, Vec::new(), rows, Vec::new(), true)
+    }
+
+    fn add(
+        &mut self,
+        record: GroupRecord,
+        entries: Vec<Entry>,
+        rows: GroupRows,
+        all: Vec<Row>,
+        fresh: bool,
+    ) -> Result<(), DriverError> {
+        let id = record.spec.group;
+        let applied = record.applied;
+        let mut log = GroupLog::new(record, entries);
+        // Rows may be written ahead of the commit index, never ahead of the log.
+        log.record.commit = log.record.commit.max(applied.index);
+        let record = &log.record;
+        let started = Step::Started {
+            term: record.term,
+            vote: record.vote,
+            commit: record.commit,
+            applied: applied.index,
+            last_index: log.last(),
+        };
+        let eager = fresh && record.spec.home == self.options.node;
+        let raw = RawNode::new(&raft_config(&self.options, applied.index), log, &silent_logger())?;
+        let mut group = Group {
+            id,
+            raw,
+            machine: self.new_machine(id),
+            dedup: Dedup::new(),
+            applied,
+            role: StateRole::Follower,
+            arrived: Vec::new(),
+            arrived_waiting: Vec::new(),
+            proposed: BTreeMap::new(),
+            reads: Reads::default(),
+            incoming: None,
+            dirty: false,
+            rows: Some(rows),
+            eager,
+            ticks: 0,
+        };
+        group
+            .restore(self.new_machine(id), all)
+            .map_err(|reason| StoreError::Damaged { group: id, reason })?;
+        fix_timeout(&self.options, &mut group);
+        self.groups.insert(id, group);
+        self.observe(id, started);
+        Ok(())
+    }
+}
+
+/// To be called after every call into raft that may have changed the term or drawn a timeout.
+pub(super) fn fix_timeout(options: &ReplicaOptions, group: &mut Group) {
+    let timeout = election_timeout(options, group.id, group.raw.raft.term);
+    group.raw.raft.set_randomized_election_timeout(timeout);
+}

@@ -1,0 +1,236 @@
+//! What comes in: ticks, messages and requests, turned into steps of raft.
+
+use super::create::fix_timeout;
+use super::{Driver, DriverError, Event};
+use crate::envelope::Batch;
+use crate::frame::{Consistency, Refusal, Request, Response};
+use crate::group::{Group, Incoming, Proposed, Read};
+use crate::transport::ReplyTo;
+use crate::{GroupId, NodeId};
+use raft::eraftpb::Message;
+use raft::{SnapshotStatus, StateRole};
+use rt::time::Instant;
+
+/// Ticks between looks at whether a leader could hand over to the group's home.
+const HOME_CHECK_TICKS: u64 = 20;
+/// Ticks a stopping node waits for its leaderships to be taken over.
+const STOP_TICKS: u32 = 10;
+/// Entries proposed and not yet applied in a group at most.
+const MAX_PROPOSED: usize = 1024;
+
+impl Driver {
+    pub(super) async fn take(&mut self, event: Event) -> Result<(), DriverError> {
+        match event {
+            Event::Raft { from, group, message } => self.step(from, group, message),
+            Event::Request { request, reply } => self.request(request, reply),
+            Event::Unreachable { peer } => {
+                for group in self.groups.values_mut() {
+                    if group.raw.raft.state == StateRole::Leader {
+                        group.raw.report_unreachable(peer);
+                    }
+                }
+            }
+            Event::SnapshotChunk { from, group, transfer, number, chunk } => {
+                self.chunk(from, group, transfer, number, chunk);
+            }
+            Event::SnapshotEnd { from, group, transfer, chunks, message } => {
+                self.snapshot_end(from, group, transfer, chunks, message);
+            }
+            Event::SnapshotSent { group, peer, sent } => {
+                if let Some(group) = self.groups.get_mut(&group) {
+                    let status = if sent { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
+                    group.raw.report_snapshot(peer, status);
+                }
+            }
+            Event::CreateGroup { spec } => self.create(spec).await?,
+            // Nobody waits any more: the answer has no taker.
+            Event::Status { reply } => drop(reply.send(self.status())),
+            Event::Stop => self.begin_stop(),
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, from: NodeId, group: GroupId, message: Message) {
+        let Some(group) = self.groups.get_mut(&group) else { return };
+        // A snapshot's description alone is useless: its rows come beside it.
+        let announces_snapshot = message.get_msg_type() == raft::eraftpb::MessageType::MsgSnapshot;
+        if message.from != from || message.to != self.options.node || announces_snapshot {
+            return;
+        }
+        if let Err(error) = group.raw.step(message) {
+            tracing::debug!(group = group.id, %error, "message dropped");
+        }
+        fix_timeout(&self.options, group);
+    }
+
+    pub(super) fn tick(&mut self) {
+        let retry_reads_after = self.options.tick * self.options.election_ticks as u32 / 2;
+        for group in self.groups.values_mut() {
+            group.ticks += 1;
+            group.raw.tick();
+            if std::mem::take(&mut group.eager)
+                && let Err(error) = group.raw.campaign()
+            {
+                tracing::debug!(group = group.id, %error, "did not campaign");
+            }
+            ask_again(group, retry_reads_after);
+            if self.stopping.is_none() && group.ticks % HOME_CHECK_TICKS == 0 {
+                hand_over_to_home(group, self.options.node);
+            }
+            fix_timeout(&self.options, group);
+        }
+        if let Some(left) = &mut self.stopping {
+            *left = left.saturating_sub(1);
+        }
+    }
+
+    fn request(&mut self, request: Request, reply: ReplyTo) {
+        let Some(group) = self.groups.get_mut(&request.group()) else {
+            return reply.send(Response::Refused(Refusal::NoReplica));
+        };
+        let leads = group.raw.raft.state == StateRole::Leader;
+        match request {
+            Request::Read { query, consistency: Consistency::Stale, .. } => {
+                group.answer(Read { query, reply })
+            }
+            _ if !leads || self.stopping.is_some() => reply.send(group.not_leader()),
+            Request::Read { query, .. } => group.reads.new.push(Read { query, reply }),
+            Request::Propose { .. } if group.proposed.len() >= MAX_PROPOSED => {
+                reply.send(Response::Refused(Refusal::Busy));
+            }
+            Request::Propose { envelopes, .. } => {
+                group.arrived_waiting.push((reply, envelopes.len()));
+                group.arrived.extend(envelopes);
+            }
+        }
+    }
+
+    /// Everything that arrived for a group in this round becomes one entry.
+    pub(super) fn propose_arrived(&mut self) {
+        for group in self.groups.values_mut().filter(|group| !group.arrived_waiting.is_empty()) {
+            let waiting = std::mem::take(&mut group.arrived_waiting);
+            let batch = Batch { at_ms: rt::time::wall_ms(), envelopes: std::mem::take(&mut group.arrived) };
+            // Not even tried when leadership went in this same round: raft would forward it in silence.
+            let refusal = if group.raw.raft.state != StateRole::Leader {
+                Some(group.not_leader())
+            } else {
+                match group.raw.propose(Vec::new(), batch.encode()) {
+                    Ok(()) => None,
+                    // The limit of uncommitted bytes, or a hand-over of leadership under way.
+                    Err(_) => Some(Response::Refused(Refusal::Busy)),
+                }
+            };
+            match refusal {
+                Some(refusal) => waiting.into_iter().for_each(|(reply, _)| reply.send(refusal.clone())),
+                None => {
+                    let index = group.raw.raft.raft_log.last_index();
+                    let term = group.raw.raft.term;
+                    group.proposed.insert(index, Proposed { term, waiting });
+                }
+            }
+        }
+    }
+
+    /// One question for an index answers all reads that wait in a group.
+    pub(super) fn ask_for_read_indexes(&mut self) {
+        for group in self.groups.values_mut().filter(|group| !group.reads.new.is_empty()) {
+            // Before the first commit of its term a leader does not know what is committed; raft-rs
+            // would drop the question in silence.
+            if group.raw.raft.state != StateRole::Leader || !group.raw.raft.commit_to_current_term() {
+                continue;
+            }
+            self.read_number += 1;
+            let reads = std::mem::take(&mut group.reads.new);
+            group.reads.asked.insert(self.read_number, (reads, Instant::now()));
+            group.raw.read_index(self.read_number.to_le_bytes().to_vec());
+        }
+    }
+
+    fn chunk(&mut self, from: NodeId, id: GroupId, transfer: u64, number: u64, chunk: crate::store::Chunk) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        if number == 0 {
+            group.incoming = Some(Incoming { from, transfer, next: 0, complete: false });
+        }
+        let Some(incoming) = &mut group.incoming else { return };
+        let expected = (incoming.from, incoming.transfer, incoming.next) == (from, transfer, number);
+        if !expected || incoming.complete || !chunk.is_intact() {
+            group.incoming = None;
+            return;
+        }
+        incoming.next += 1;
+        incoming.complete = chunk.last;
+        self.staged.push((id, number, chunk.rows));
+    }
+
+    fn snapshot_end(&mut self, from: NodeId, id: GroupId, transfer: u64, chunks: u64, message: Message) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let whole = group.incoming.as_ref().is_some_and(|incoming| {
+            incoming.complete && (incoming.from, incoming.transfer, incoming.next) == (from, transfer, chunks)
+        });
+        if !whole || message.from != from || message.to != self.options.node {
+            return;
+        }
+        if let Err(error) = group.raw.step(message) {
+            tracing::debug!(group = group.id, %error, "snapshot dropped");
+        }
+        fix_timeout(&self.options, group);
+    }
+
+    fn begin_stop(&mut self) {
+        self.stopping = Some(STOP_TICKS);
+        for group in self.groups.values_mut().filter(|group| group.raw.raft.state == StateRole::Leader) {
+            if let Some(heir) = heir(group, self.options.node) {
+                group.raw.transfer_leader(heir);
+            }
+            fix_timeout(&self.options, group);
+        }
+    }
+
+    /// True when a stopping node leads nothing any more, or has waited long enough.
+    pub(super) fn stopped(&self) -> bool {
+        let leads = |group: &Group| group.raw.raft.state == StateRole::Leader;
+        let alone = |group: &Group| group.raw.store().record.spec.voters.len() == 1;
+        match self.stopping {
+            None => false,
+            Some(0) => true,
+            Some(_) => !self.groups.values().any(|group| leads(group) && !alone(group)),
+        }
+    }
+}
+
+/// raft drops questions for an index in silence now and then; they are asked again under a new number.
+fn ask_again(group: &mut Group, after: std::time::Duration) {
+    let late: Vec<u64> = group
+        .reads
+        .asked
+        .iter()
+        .filter(|(_, (_, since))| since.elapsed() >= after)
+        .map(|(number, _)| *number)
+        .collect();
+    for number in late {
+        if let Some((reads, _)) = group.reads.asked.remove(&number) {
+            group.reads.new.extend(reads);
+        }
+    }
+}
+
+/// The voter that has most of the log.
+fn heir(group: &Group, node: NodeId) -> Option<NodeId> {
+    let progress = group.raw.raft.prs();
+    let voters = group.raw.store().record.spec.voters.iter().filter(|voter| **voter != node);
+    let known = voters.filter_map(|voter| Some((progress.get(*voter)?, *voter)));
+    known.filter(|(p, _)| p.recent_active).max_by_key(|(p, voter)| (p.matched, *voter)).map(|(_, v)| v)
+}
+
+/// Leaders stay where placement wants them, so that the load does.
+fn hand_over_to_home(group: &mut Group, node: NodeId) {
+    let home = group.raw.store().record.spec.home;
+    let raft = &group.raw.raft;
+    if raft.state != StateRole::Leader || home == node || raft.lead_transferee.is_some() {
+        return;
+    }
+    let ready = raft.prs().get(home).is_some_and(|p| p.recent_active && p.matched >= raft.raft_log.committed);
+    if ready {
+        group.raw.transfer_leader(home);
+    }
+}

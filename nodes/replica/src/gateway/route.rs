@@ -1,0 +1,98 @@
+//! Who leads which group, as far as this node knows, and one attempt to ask somebody.
+
+use super::Hint;
+use crate::driver::Event;
+use crate::frame::{Request, Response};
+use crate::options::GroupSpec;
+use crate::transport::{self, Failure, ReplyTo, Transport};
+use crate::{GroupId, NodeId};
+use rt::time;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(5);
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// What came of one attempt.
+pub(super) enum Attempt {
+    /// An answer, or a clear refusal.
+    Answered(Response),
+    /// It certainly did not arrive.
+    NotSent,
+    /// It may have arrived.
+    Lost,
+}
+
+#[derive(Clone)]
+pub(super) struct Routes {
+    node: NodeId,
+    events: mpsc::Sender<Event>,
+    transport: Arc<Transport>,
+    known: Arc<Mutex<BTreeMap<GroupId, Known>>>,
+}
+
+struct Known {
+    replicas: Vec<NodeId>,
+    voters: Vec<NodeId>,
+    leader: NodeId,
+}
+
+impl Routes {
+    pub(super) fn new(node: NodeId, events: mpsc::Sender<Event>, transport: Arc<Transport>) -> Self {
+        Routes { node, events, transport, known: Arc::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<GroupId, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn add(&self, spec: &GroupSpec) {
+        let replicas = spec.voters.iter().chain(&spec.learners).copied().collect();
+        let known = Known { replicas, voters: spec.voters.clone(), leader: spec.home };
+        self.lock().insert(spec.group, known);
+    }
+
+    pub(super) fn leader(&self, group: GroupId) -> Option<NodeId> {
+        self.lock().get(&group).map(|known| known.leader)
+    }
+
+    /// This node if it has a replica, else the one that was last known to lead.
+    pub(super) fn nearest(&self, group: GroupId) -> Option<NodeId> {
+        let known = self.lock();
+        let known = known.get(&group)?;
+        Some(if known.replicas.contains(&self.node) { self.node } else { known.leader })
+    }
+
+    /// `asked` does not lead: believe its hint, or try the next voter.
+    pub(super) fn learn(&self, group: GroupId, asked: NodeId, hint: Hint) {
+        let mut known = self.lock();
+        let Some(known) = known.get_mut(&group) else { return };
+        if known.leader != asked {
+            // Somebody else has learnt something newer.
+            return;
+        }
+        let place = known.voters.iter().position(|voter| *voter == asked).map_or(0, |place| place + 1);
+        let next = known.voters.get(place).or(known.voters.first()).copied();
+        let hint = hint.filter(|leader| known.voters.contains(leader) && *leader != asked);
+        known.leader = hint.or(next).unwrap_or(asked);
+    }
+
+    /// Asks `node`, for `patience` at the longest.
+    pub(super) async fn attempt(&self, node: NodeId, request: Request, patience: Duration) -> Attempt {
+        if node == self.node {
+            let (waiting, answer) = oneshot::channel();
+            transport::submit(&self.events, Event::Request { request, reply: ReplyTo::Local(waiting) });
+            return match time::timeout(patience, answer).await {
+                Ok(Ok(response)) => Attempt::Answered(response),
+                _ => Attempt::Lost,
+            };
+        }
+        match time::timeout(patience, self.transport.request(node, request)).await {
+            Ok(Ok(response)) => Attempt::Answered(response),
+            Ok(Err(Failure::NotSent)) => Attempt::NotSent,
+            Ok(Err(Failure::Lost)) | Err(time::Elapsed) => Attempt::Lost,
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! One redb file per node: the logs of all groups, their hard states, and the rows of their state
+//! machines with the applied index. One [`Changes`] is one transaction and one fsync.
+
+mod backend;
+mod changes;
+mod log;
+mod snapshot;
+
+pub use changes::{Changes, GroupChanges, GroupRecord, Position};
+pub use log::GroupLog;
+pub use snapshot::{Chunk, SnapshotReader, decode_rows};
+
+use crate::codec;
+use crate::machine::{Row, Stored};
+use crate::{GroupId, NodeId};
+use backend::Backend;
+use raft::eraftpb::Entry;
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
+use rt::disk;
+use std::ops::Bound;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Version of everything below; a file of another version is not opened.
+pub const FORMAT: u64 = 1;
+
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+const GROUPS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("groups");
+const LOG: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("log");
+const STATE: TableDefinition<'_, (u64, &[u8]), &[u8]> = TableDefinition::new("state");
+const STAGING: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("staging");
+
+/// Why the store cannot go on. What is on the disk after an error is unknown: the node must stop.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk said no.
+    #[error("disk: {0}")]
+    Io(#[from] std::io::Error),
+    /// redb said no.
+    #[error("store: {0}")]
+    Redb(Box<redb::Error>),
+    /// The file belongs to another node or cluster, or has another format.
+    #[error("{what} of the data folder is {found}, this node's is {expected}")]
+    Foreign {
+        /// `format`, `cluster` or `node`.
+        what: &'static str,
+        /// In the file.
+        found: u64,
+        /// In the options.
+        expected: u64,
+    },
+    /// Bytes that were not written by us, or have rotted.
+    #[error("damaged data in group {group}: {reason}")]
+    Damaged {
+        /// Group.
+        group: GroupId,
+        /// Which row and why.
+        reason: String,
+    },
+    /// Another process uses the data folder.
+    #[error("the data folder is in use by another process")]
+    InUse,
+}
+
+/// redb has an error type per operation; here they all mean that the node must stop.
+macro_rules! from_redb {
+    ($($error:ident),*) => {$(
+        impl From<redb::$error> for StoreError {
+            fn from(error: redb::$error) -> Self {
+                StoreError::Redb(Box::new(error.into()))
+            }
+        }
+    )*};
+}
+from_redb!(CommitError, DatabaseError, StorageError, TableError, TransactionError);
+
+/// The file. Clones share it. Every method blocks: call it inside `rt::task::blocking`.
+#[derive(Clone)]
+pub struct Store {
+    database: Arc<Database>,
+}
+
+/// A group as found on the disk.
+pub struct FoundGroup {
+    /// Its record.
+    pub record: GroupRecord,
+    /// Its log after the compaction point.
+    pub entries: Vec<Entry>,
+}
+
+impl Store {
+    /// Opens the store in the folder `data`, creating it if it is missing.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open(data: &Path, cluster: u64, node: NodeId, cache_bytes: usize) -> Result<Self, StoreError> {
+        disk::create_dir_all(data)?;
+        let file = disk::open(&data.join("replica.redb"))?;
+        file.lock().map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => StoreError::InUse,
+            _ => StoreError::Io(error),
+        })?;
+        let database = Database::builder().set_cache_size(cache_bytes).create_with_backend(Backend(file))?;
+        disk::sync_dir(data)?;
+        let store = Store { database: Arc::new(database) };
+        store.identify(cluster, node)?;
+        Ok(store)
+    }
+
+    fn identify(&self, cluster: u64, node: NodeId) -> Result<(), StoreError> {
+        let transaction = self.database.begin_write()?;
+        {
+            let mut meta = transaction.open_table(META)?;
+            for (what, expected) in [("format", FORMAT), ("cluster", cluster), ("node", node)] {
+                let found = meta.get(what)?.map(|value| value.value());
+                match found {
+                    None => drop(meta.insert(what, expected)?),
+                    Some(found) if found != expected => {
+                        return Err(StoreError::Foreign { what, found, expected });
+                    }
+                    Some(_) => {}
+                }
+            }
+            transaction.open_table(GROUPS)?;
+            transaction.open_table(LOG)?;
+            transaction.open_table(STATE)?;
+            // A snapshot that was being received when the node stopped is begun anew by its sender.
+            transaction.delete_table(STAGING)?;
+            transaction.open_table(STAGING)?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// All groups on the disk.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn groups(&self) -> Result<Vec<FoundGroup>, StoreError> {
+        let transaction = self.database.begin_read()?;
+        let groups = transaction.open_table(GROUPS)?;
+        let log = transaction.open_table(LOG)?;
+        let mut found = Vec::new();
+        for group in groups.iter()? {
+            let (group, record) = group?;
+            let group = group.value();
+            let damaged = |reason: String| StoreError::Damaged { group, reason };
+            let record = GroupRecord::decode(record.value()).map_err(|e| damaged(format!("record: {e}")))?;
+            let mut entries = Vec::new();
+            for row in log.range((group, 0)..=(group, u64::MAX))? {
+                let (key, value) = row?;
+                let index = key.value().1;
+                let entry =
+                    decode_log_row(value.value()).map_err(|e| damaged(format!("entry {index}: {e}")))?;
+                let expected = record.truncated.index + 1 + entries.len() as u64;
+                if index != expected || entry.index != expected {
+                    return Err(damaged(format!("entry {index} stands where {expected} should")));
+                }
+                entries.push(entry);
+            }
+            found.push(FoundGroup { record, entries });
+        }
+        Ok(found)
+    }
+
+    /// Writes `changes` in one transaction. With `durable` it returns after the fsync; without, the
+    /// changes become durable with the next durable call at the latest.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the node must stop then.
+    pub fn commit(&self, changes: &Changes) -> Result<(), StoreError> {
+        changes.commit(&self.database)
+    }
+
+    /// The rows as last written, for queries and snapshots; later writes do not show in it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn read(&self, group: GroupId) -> Result<GroupRows, StoreError> {
+        Ok(GroupRows { transaction: Arc::new(self.database.begin_read()?), group })
+    }
+}
+
+fn encode_log_row(entry: &Entry) -> Vec<u8> {
+    let body = codec::encode_entry(entry);
+    let mut row = crc32c::crc32c(&body).to_le_bytes().to_vec();
+    row.extend(body);
+    row
+}
+
+fn decode_log_row(row: &[u8]) -> Result<Entry, String> {
+    let (sum, body) = row.split_first_chunk::<4>().ok_or("too short")?;
+    if crc32c::crc32c(body) != u32::from_le_bytes(*sum) {
+        return Err("checksum does not match".into());
+    }
+    codec::decode_entry(body).map_err(|error| error.to_string())
+}
+
+/// The rows of one group at one moment.
+#[derive(Clone)]
+pub struct GroupRows {
+    transaction: Arc<ReadTransaction>,
+    group: GroupId,
+}
+
+impl GroupRows {
+    /// Up to `limit` rows, or up to about `limit_bytes`, from `from` on.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn range(
+        &self,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        limit: usize,
+        limit_bytes: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        let state = self.transaction.open_table(STATE)?;
+        let low = match from {
+            Bound::Unbounded => Bound::Included((self.group, &[][..])),
+            Bound::Included(key) => Bound::Included((self.group, key)),
+            Bound::Excluded(key) => Bound::Excluded((self.group, key)),
+        };
+        let high = match to {
+            Bound::Unbounded => Bound::Excluded((self.group + 1, &[][..])),
+            Bound::Included(key) => Bound::Included((self.group, key)),
+            Bound::Excluded(key) => Bound::Excluded((self.group, key)),
+        };
+        let mut rows = Vec::new();
+        let mut bytes = 0;
+        for row in state.range::<(u64, &[u8])>((low, high))? {
+            if rows.len() == limit || bytes >= limit_bytes {
+                break;
+            }
+            let (key, value) = row?;
+            let row = (key.value().1.to_vec(), value.value().to_vec());
+            bytes += row.0.len() + row.1.len();
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+
+    /// All rows.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn all(&self) -> Result<Vec<Row>, StoreError> {
+        self.range(Bound::Unbounded, Bound::Unbounded, usize::MAX, usize::MAX)
+    }
+}
+
+impl Stored for GroupRows {
+    fn rows(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, limit: usize) -> Result<Vec<Row>, String> {
+        self.range(from, to, limit, usize::MAX).map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,128 @@
+//! The dialling side of a connection: one task a peer.
+
+use super::{ALIVE_EVERY, CONNECT_TIMEOUT, Failure, Outgoing, Pending, SILENCE};
+use crate::NodeId;
+use crate::driver::Event;
+use crate::frame::{self, Frame, FrameReader};
+use rt::net::TcpStream;
+use rt::time::{self, Instant};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::mpsc;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// Bytes gathered into one write at most.
+const WRITE_BYTES: usize = 1 << 20;
+
+pub(super) struct Link {
+    pub(super) peer: NodeId,
+    pub(super) address: String,
+    pub(super) hello: Vec<u8>,
+    pub(super) queue: mpsc::Receiver<Outgoing>,
+    pub(super) pending: Arc<Pending>,
+    pub(super) events: mpsc::Sender<Event>,
+}
+
+/// Keeps a connection up until the queue closes.
+pub(super) async fn run(mut link: Link) {
+    let mut pause = FIRST_PAUSE;
+    while let Some(first) = link.queue.recv().await {
+        match time::timeout(CONNECT_TIMEOUT, TcpStream::connect(&link.address)).await {
+            Ok(Ok(stream)) => {
+                pause = FIRST_PAUSE;
+                let error = talk(&mut link, stream, first).await;
+                tracing::debug!(peer = link.peer, ?error, "connection to peer ended");
+                link.pending.lose_sent();
+            }
+            failed => {
+                tracing::debug!(peer = link.peer, ?pause, failed = failed.is_err(), "peer cannot be reached");
+                drop_queued(&mut link, first);
+                // A full event queue means the driver is behind; it learns of it the next time.
+                let _ = link.events.try_send(Event::Unreachable { peer: link.peer });
+                time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                drop_all(&mut link);
+            }
+        }
+    }
+}
+
+fn drop_queued(link: &mut Link, first: Outgoing) {
+    if let Some(id) = first.request {
+        link.pending.settle(id, Err(Failure::NotSent));
+    }
+    drop_all(link);
+}
+
+fn drop_all(link: &mut Link) {
+    while let Ok(outgoing) = link.queue.try_recv() {
+        if let Some(id) = outgoing.request {
+            link.pending.settle(id, Err(Failure::NotSent));
+        }
+    }
+}
+
+/// Runs one connection until it breaks; says why it did.
+async fn talk(link: &mut Link, stream: TcpStream, first: Outgoing) -> io::Error {
+    let (reader, mut writer) = tokio::io::split(stream);
+    let mut buffer = link.hello.clone();
+    take(link, &mut buffer, first);
+    let pending = link.pending.clone();
+    let reading = read_answers(reader, &pending);
+    let writing = write_queue(link, &mut writer, buffer);
+    rt::select! {
+        error = reading => error,
+        error = writing => error,
+    }
+}
+
+fn take(link: &Link, buffer: &mut Vec<u8>, outgoing: Outgoing) {
+    buffer.extend(outgoing.bytes);
+    if let Some(id) = outgoing.request {
+        link.pending.mark_sent(id);
+    }
+}
+
+async fn write_queue(link: &mut Link, writer: &mut WriteHalf<TcpStream>, mut buffer: Vec<u8>) -> io::Error {
+    loop {
+        while buffer.len() < WRITE_BYTES
+            && let Ok(outgoing) = link.queue.try_recv()
+        {
+            take(link, &mut buffer, outgoing);
+        }
+        match time::timeout(SILENCE, writer.write_all(&buffer)).await {
+            Ok(Ok(())) => buffer.clear(),
+            Ok(Err(error)) => return error,
+            Err(time::Elapsed) => return io::ErrorKind::TimedOut.into(),
+        }
+        rt::select! {
+            outgoing = link.queue.recv() => match outgoing {
+                Some(outgoing) => take(link, &mut buffer, outgoing),
+                None => return io::ErrorKind::ConnectionAborted.into(),
+            },
+            () = time::sleep(ALIVE_EVERY) => buffer.extend(frame::encode(&Frame::Alive)),
+        }
+    }
+}
+
+async fn read_answers(reader: ReadHalf<TcpStream>, pending: &Pending) -> io::Error {
+    let mut frames = FrameReader::new(reader);
+    let mut deadline = time::sleep(SILENCE);
+    loop {
+        let frame = rt::select! {
+            frame = frames.next() => frame,
+            () = &mut deadline => return io::ErrorKind::TimedOut.into(),
+        };
+        deadline.reset(Instant::now() + SILENCE);
+        match frame {
+            Ok(Some(Frame::Response { id, response })) => pending.settle(id, Ok(response)),
+            Ok(Some(Frame::Alive)) => {}
+            Ok(Some(_)) => return io::Error::new(io::ErrorKind::InvalidData, "not an answer"),
+            Ok(None) => return io::ErrorKind::UnexpectedEof.into(),
+            Err(error) => return error,
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Connections between nodes: one dialled to each peer, kept up while there is something to say.
+//!
+//! Queues are bounded. A raft message that finds its queue full is dropped (raft sends it again); a
+//! request is refused at once. A connection that stays silent for [`SILENCE`] is closed, so a peer that
+//! vanished without a word is noticed.
+
+mod dial;
+mod listen;
+
+use crate::driver::Event;
+use crate::frame::{self, Frame, Request, Response};
+use crate::{NodeId, ReplicaOptions};
+use rt::task::TaskGroup;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+pub use listen::ReplyTo;
+pub(crate) use listen::{listen, submit};
+
+/// Each side of a connection says at least this often that it lives.
+const ALIVE_EVERY: Duration = Duration::from_secs(1);
+/// After this long without a frame a connection counts as dead.
+pub const SILENCE: Duration = Duration::from_secs(4);
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Why a request to a peer has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// It was never sent.
+    #[error("not sent")]
+    NotSent,
+    /// It was sent, or perhaps sent, and the connection broke.
+    #[error("sent, but the connection broke before the answer")]
+    Lost,
+}
+
+type Waiting = oneshot::Sender<Result<Response, Failure>>;
+
+/// Connections to all peers of a node.
+pub struct Transport {
+    peers: BTreeMap<NodeId, Peer>,
+}
+
+struct Peer {
+    queue: mpsc::Sender<Outgoing>,
+    pending: Arc<Pending>,
+}
+
+/// A frame on its way to a connection.
+struct Outgoing {
+    bytes: Vec<u8>,
+    /// Number of the request in it, if it is one.
+    request: Option<u64>,
+}
+
+/// Requests without an answer.
+#[derive(Default)]
+struct Pending(Mutex<PendingState>);
+
+#[derive(Default)]
+struct PendingState {
+    next: u64,
+    waiting: BTreeMap<u64, (Waiting, bool)>,
+}
+
+impl Pending {
+    fn lock(&self) -> MutexGuard<'_, PendingState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, waiting: Waiting) -> u64 {
+        let mut state = self.lock();
+        // Those who gave up waiting are not kept.
+        if state.waiting.len() >= 1024 {
+            state.waiting.retain(|_, (waiting, _)| !waiting.is_closed());
+        }
+        let id = state.next;
+        state.next += 1;
+        state.waiting.insert(id, (waiting, false));
+        id
+    }
+
+    fn mark_sent(&self, id: u64) {
+        if let Some((_, sent)) = self.lock().waiting.get_mut(&id) {
+            *sent = true;
+        }
+    }
+
+    fn settle(&self, id: u64, result: Result<Response, Failure>) {
+        let waiting = self.lock().waiting.remove(&id);
+        if let Some((waiting, _)) = waiting {
+            // Nobody waits any more: the answer has no taker.
+            let _ = waiting.send(result);
+        }
+    }
+
+    /// The connection broke: whatever went over it has no answer any more.
+    fn lose_sent(&self) {
+        let sent: Vec<u64> =
+            self.lock().waiting.iter().filter(|(_, (_, sent))| *sent).map(|(id, _)| *id).collect();
+        for id in sent {
+            self.settle(id, Err(Failure::Lost));
+        }
+    }
+}
+
+impl Transport {
+    /// Starts a task for each peer in `tasks`; news of unreachable peers go to `events`.
+    pub fn start(options: &ReplicaOptions, events: &mpsc::Sender<Event>, tasks: &TaskGroup) -> Arc<Self> {
+        let mut peers = BTreeMap::new();
+        for (&node, address) in options.peers.iter().filter(|(node, _)| **node != options.node) {
+            let (queue, receiver) = mpsc::channel(options.peer_queue);
+            let pending = Arc::new(Pending::default());
+            let hello = Frame::Hello {
+                protocol: frame::PROTOCOL,
+                cluster: options.cluster,
+                from: options.node,
+                to: node,
+            };
+            tasks.spawn(dial::run(dial::Link {
+                peer: node,
+                address: address.clone(),
+                hello: frame::encode(&hello),
+                queue: receiver,
+                pending: pending.clone(),
+                events: events.clone(),
+            }));
+            peers.insert(node, Peer { queue, pending });
+        }
+        Arc::new(Transport { peers })
+    }
+
+    /// Sends a frame to `peer`, if there is room for it now. False if it was dropped.
+    pub fn send(&self, peer: NodeId, frame: &Frame) -> bool {
+        let Some(peer) = self.peers.get(&peer) else { return false };
+        peer.queue.try_send(Outgoing { bytes: frame::encode(frame), request: None }).is_ok()
+    }
+
+    /// Sends a frame to `peer` and waits for room.
+    pub async fn send_waiting(&self, peer: NodeId, frame: &Frame) -> bool {
+        let Some(peer) = self.peers.get(&peer) else { return false };
+        peer.queue.send(Outgoing { bytes: frame::encode(frame), request: None }).await.is_ok()
+    }
+
+    /// Asks `peer` and waits for its answer, without a deadline of its own.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn request(&self, peer: NodeId, request: Request) -> Result<Response, Failure> {
+        let peer = self.peers.get(&peer).ok_or(Failure::NotSent)?;
+        let (waiting, answer) = oneshot::channel();
+        let id = peer.pending.add(waiting);
+        let bytes = frame::encode(&Frame::Request { id, request });
+        if peer.queue.try_send(Outgoing { bytes, request: Some(id) }).is_err() {
+            peer.pending.settle(id, Err(Failure::NotSent));
+        }
+        // The sender lives in `pending` until it is settled.
+        answer.await.unwrap_or(Err(Failure::Lost))
+    }
+}

@@ -1,0 +1,262 @@
+//! The command line of `node`.
+
+use crate::config::{self, FileConfig};
+use crate::embedded::{Cluster, EmbeddedOptions};
+use crate::node;
+use crate::options::{NodeOptions, Profile, Role};
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+const EXAMPLES: &str = "\
+Examples:
+  node                                   a whole cluster, to try with curl (same as `node dev`)
+  node dev --workers 5 --data ./data     with more workers, and data that stays
+  node run --role control --id 1 --listen 127.0.0.1:8080 --data ./data/1 \\
+      --peers 1=127.0.0.1:9090,2=127.0.0.1:9091,3=127.0.0.1:9092,4=127.0.0.1:9093
+  node run --role worker --id 2 --listen 127.0.0.1:8081 --data ./data/2 \\
+      --peers 1=127.0.0.1:9090,2=127.0.0.1:9091,3=127.0.0.1:9092,4=127.0.0.1:9093
+
+Logs go to standard error; RUST_LOG=debug shows more.";
+
+/// A node of the Seedstorm cluster, or a whole cluster in one process.
+#[derive(Parser)]
+#[command(name = "node", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs a whole cluster in this process: one control node and some workers.
+    Dev(Dev),
+    /// Runs one node.
+    Run(Box<Run>),
+}
+
+#[derive(Args)]
+struct Dev {
+    /// Number of workers.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=32))]
+    workers: u64,
+    /// Number of partitions of a new cluster.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    partitions: u32,
+    /// Whose habits the listeners follow: unified, raftmetrics.
+    #[arg(long, default_value = "unified")]
+    profile: Profile,
+    /// API address of the control node; workers take the ports after it.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: String,
+    /// Folder for the data. Without it: a temporary one that goes with the cluster.
+    #[arg(long)]
+    data: Option<PathBuf>,
+}
+
+impl Default for Dev {
+    fn default() -> Self {
+        let listen = "127.0.0.1:8080".into();
+        Dev { workers: 3, partitions: 4, profile: Profile::default(), listen, data: None }
+    }
+}
+
+#[derive(Args, Default)]
+struct Run {
+    /// control, worker or all.
+    #[arg(long)]
+    role: Option<Role>,
+    /// This node's id, 1 or more.
+    #[arg(long)]
+    id: Option<u64>,
+    /// API address.
+    #[arg(long)]
+    listen: Option<String>,
+    /// Peer address to listen on. Without it: this node's own in --peers.
+    #[arg(long)]
+    peer_listen: Option<String>,
+    /// Peer addresses of all nodes, this one included: 1=host:port,2=host:port,…
+    #[arg(long, value_delimiter = ',', value_parser = parse_peer)]
+    peers: Vec<(u64, String)>,
+    /// Ids of the control nodes.
+    #[arg(long, value_delimiter = ',')]
+    control: Vec<u64>,
+    /// Folder for the data.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Whose habits the listener follows: unified, raftmetrics.
+    #[arg(long)]
+    profile: Option<Profile>,
+    /// Bearer token.
+    #[arg(long, env = "SEEDSTORM_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Allows the public development token on an address that is not loopback.
+    #[arg(long)]
+    allow_dev_token: bool,
+    /// Partitions of a new cluster.
+    #[arg(long)]
+    partitions: Option<u32>,
+    /// TOML file with the same keys; flags go before it.
+    #[arg(long)]
+    config: Option<PathBuf>,
+}
+
+fn parse_peer(text: &str) -> Result<(u64, String), String> {
+    let wrong = || format!("{text:?} is not of the form ID=HOST:PORT, for example 2=127.0.0.1:9091");
+    let (id, address) = text.split_once('=').ok_or_else(wrong)?;
+    let id = id.trim().parse().map_err(|_| wrong())?;
+    let (host, port) = address.rsplit_once(':').ok_or_else(wrong)?;
+    if host.is_empty() || port.parse::<u16>().is_err() {
+        return Err(wrong());
+    }
+    Ok((id, address.to_owned()))
+}
+
+/// Runs the command line; the exit code is 0 after a requested end, 1 when the node must not go on, and
+/// 2 when it cannot start.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nowhere is left to say that the terminal is gone.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    start_logging();
+    let result = match cli.command.unwrap_or_else(|| Command::Dev(Dev::default())) {
+        Command::Dev(dev) => run_dev(dev),
+        Command::Run(run) => run_node(*run),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}\nSee `node --help` for examples.");
+        ExitCode::from(2)
+    })
+}
+
+fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second start in one process keeps the first one's logging.
+    let _ = if std::io::stderr().is_terminal() { logging.try_init() } else { logging.json().try_init() };
+}
+
+fn run_dev(dev: Dev) -> anyhow::Result<ExitCode> {
+    let temporary = std::env::temp_dir().join(format!("seedstorm-dev-{}", std::process::id()));
+    let data = dev.data.clone().unwrap_or_else(|| temporary.clone());
+    let options = EmbeddedOptions {
+        workers: dev.workers,
+        partitions: dev.partitions,
+        data: data.clone(),
+        profile: dev.profile,
+        listen: dev.listen,
+        ..EmbeddedOptions::default()
+    };
+    let cluster = Cluster::start(options)?;
+    print_welcome(&cluster, &data, dev.data.is_none());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(asked_to_end())?;
+    eprintln!("Ending …");
+    cluster.stop();
+    if dev.data.is_none() {
+        #[allow(clippy::disallowed_methods, reason = "the binary cleans up after its nodes")]
+        std::fs::remove_dir_all(&temporary).context("cannot remove the temporary data")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_welcome(cluster: &Cluster, data: &std::path::Path, temporary: bool) {
+    let urls = cluster.api_urls();
+    for (name, url) in cluster.names().iter().zip(&urls) {
+        println!("{name:<10} {url}");
+    }
+    let kept = if temporary { "temporary, removed at the end" } else { "kept" };
+    println!("data       {} ({kept})\n", data.display());
+    let control = urls.first().map_or("", String::as_str);
+    let token = cluster.token();
+    println!("Try:");
+    println!("  curl -H 'Authorization: Bearer {token}' {control}/metrics \\");
+    println!("       -d '{{\"metric_name\":\"cpu_usage\",\"value\":75.5}}'");
+    println!("  curl -H 'Authorization: Bearer {token}' {control}/metrics/cpu_usage/aggregate");
+    println!("Ctrl-C ends it.");
+}
+
+/// Waits for Ctrl-C or a polite signal.
+async fn asked_to_end() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    rt::select! {
+        result = tokio::signal::ctrl_c() => result,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+fn run_node(run: Run) -> anyhow::Result<ExitCode> {
+    let file = run.config.as_deref().map(config::read).transpose()?.unwrap_or_default();
+    let options = merge(run, file)?;
+    options.check()?;
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.thread_name("node-runtime").enable_all().build()?;
+    runtime.block_on(async {
+        let mut node = node::start(options).await?;
+        println!("{} listens on http://{}", node.name(), node.local_addr());
+        let failed = rt::select! {
+            ended = node.ended() => Some(ended),
+            asked = asked_to_end() => { asked?; None }
+        };
+        match failed {
+            None => {
+                node.stop().await?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Some(ended) => {
+                let reason = ended.err().map_or_else(|| "its driver ended".into(), |error| error.to_string());
+                eprintln!("error: this node must not go on: {reason}");
+                Ok(ExitCode::from(1))
+            }
+        }
+    })
+}
+
+fn merge(run: Run, file: FileConfig) -> anyhow::Result<NodeOptions> {
+    let missing = |what: &str| format!("--{what} is missing (or `{what}` in the file of --config)");
+    let id = run.id.or(file.id).with_context(|| missing("id"))?;
+    let role =
+        run.role.map_or_else(|| file.role.as_deref().map(str::parse).transpose(), |role| Ok(Some(role)));
+    let role = role.map_err(anyhow::Error::msg)?.with_context(|| missing("role"))?;
+    let listen = run.listen.or(file.listen).with_context(|| missing("listen"))?;
+    let data = run.data.or(file.data).with_context(|| missing("data"))?;
+    let peers = if run.peers.is_empty() { peers_of(file.peers)? } else { run.peers.into_iter().collect() };
+    if peers.is_empty() {
+        bail!(missing("peers"));
+    }
+    let mut options = NodeOptions::new(id, role, &listen, peers, data);
+    if let Some(peer_listen) = run.peer_listen.or(file.peer_listen) {
+        options.peer_listen = peer_listen;
+    }
+    let control = if run.control.is_empty() { file.control } else { Some(run.control) };
+    options.control = control.unwrap_or(options.control);
+    let profile = file.profile.as_deref().map(str::parse).transpose().map_err(anyhow::Error::msg)?;
+    options.profile = run.profile.or(profile).unwrap_or_default();
+    options.token = run.token.or(file.token).unwrap_or(options.token);
+    options.allow_dev_token = run.allow_dev_token;
+    options.partitions = run.partitions.or(file.partitions).unwrap_or(options.partitions);
+    options.max_body_bytes = file.max_body_bytes.unwrap_or(options.max_body_bytes);
+    if let Some(ms) = file.request_deadline_ms {
+        options.request_deadline = Duration::from_millis(ms);
+    }
+    Ok(options)
+}
+
+fn peers_of(peers: Option<BTreeMap<String, String>>) -> anyhow::Result<BTreeMap<u64, String>> {
+    let parse = |(id, address): (String, String)| {
+        parse_peer(&format!("{id}={address}")).map_err(|error| anyhow::anyhow!("peers: {error}"))
+    };
+    peers.unwrap_or_default().into_iter().map(parse).collect()
+}

@@ -1,0 +1,181 @@
+//! A whole cluster in this process: what `node dev`, the load generator and tests start.
+//!
+//! The nodes are the same as those of `node run`: they talk over TCP, write to folders of their own and
+//! sync them. Only the process is shared.
+
+use crate::node::{self, Node, StartError};
+use crate::options::{NodeOptions, Profile, Role, Tuning};
+use replica::NodeId;
+use rt::net::TcpListener;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a cluster in one process is started with.
+#[derive(Clone, Debug)]
+pub struct EmbeddedOptions {
+    /// Number of workers beside the control node.
+    pub workers: u64,
+    /// Partitions of a new cluster.
+    pub partitions: u32,
+    /// Folder with a folder for each node.
+    pub data: PathBuf,
+    /// The listeners' profile.
+    pub profile: Profile,
+    /// The token.
+    pub token: String,
+    /// API address of the control node; workers take the ports after it. Port 0 picks free ones.
+    pub listen: String,
+    /// Threads of the runtime; `None` for one a processor.
+    pub threads: Option<usize>,
+    /// Raft's pace and limits.
+    pub tuning: Tuning,
+}
+
+impl Default for EmbeddedOptions {
+    fn default() -> Self {
+        EmbeddedOptions {
+            workers: 3,
+            partitions: 4,
+            data: PathBuf::from("data"),
+            profile: Profile::default(),
+            token: client::DEV_TOKEN.into(),
+            listen: "127.0.0.1:0".into(),
+            threads: None,
+            tuning: Tuning::default(),
+        }
+    }
+}
+
+/// A cluster that runs in this process on a runtime of its own, with threads named `node-…`.
+pub struct Cluster {
+    runtime: tokio::runtime::Runtime,
+    nodes: Vec<Node>,
+    token: String,
+}
+
+impl Cluster {
+    /// Starts all nodes and waits until they are ready. Blocks.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(options: EmbeddedOptions) -> Result<Self, StartError> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.thread_name("node-runtime").enable_all();
+        if let Some(threads) = options.threads {
+            builder.worker_threads(threads);
+        }
+        let listen = options.listen.clone();
+        let runtime = builder.build().map_err(|source| StartError::Listen { address: listen, source })?;
+        let nodes = runtime.block_on(start_nodes(&options))?;
+        let cluster = Cluster { runtime, nodes, token: options.token };
+        cluster.wait_ready(Duration::from_secs(30));
+        Ok(cluster)
+    }
+
+    /// Base URLs of all nodes, the control node first.
+    pub fn api_urls(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| format!("http://{}", node.local_addr())).collect()
+    }
+
+    /// API addresses (`host:port`) of all nodes, the control node first.
+    pub fn api_addresses(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| node.local_addr().to_string()).collect()
+    }
+
+    /// The token.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The nodes' names, the control node first.
+    pub fn names(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| node.name().to_owned()).collect()
+    }
+
+    /// Waits until every node says that it is ready. False if `patience` ends first. Blocks.
+    pub fn wait_ready(&self, patience: Duration) -> bool {
+        let client = rt::http::Client::new(rt::http::ClientOptions::default());
+        self.runtime.block_on(async {
+            let until = rt::time::Instant::now() + patience;
+            for address in self.api_addresses() {
+                while !is_ready(&client, &address).await {
+                    if rt::time::Instant::now() >= until {
+                        return false;
+                    }
+                    rt::time::sleep(Duration::from_millis(20)).await;
+                }
+            }
+            true
+        })
+    }
+
+    /// Ends all nodes gracefully. Blocks.
+    pub fn stop(self) {
+        let Cluster { runtime, nodes, .. } = self;
+        runtime.block_on(async {
+            for node in nodes {
+                let name = node.name().to_owned();
+                if let Err(error) = node.stop().await {
+                    tracing::error!(name, %error, "node did not end well");
+                }
+            }
+        });
+    }
+}
+
+async fn is_ready(client: &rt::http::Client, address: &str) -> bool {
+    let request = http::Request::get("/readyz").body(bytes::Bytes::new());
+    let Ok(request) = request else { return false };
+    client
+        .send(address, request, Duration::from_secs(1))
+        .await
+        .is_ok_and(|answer| answer.status().is_success())
+}
+
+/// Starts the nodes of an embedded cluster on the current runtime.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn start_nodes(options: &EmbeddedOptions) -> Result<Vec<Node>, StartError> {
+    let ids: Vec<NodeId> = (1..=options.workers + 1).collect();
+    let mut peer_listeners = Vec::new();
+    let mut peers = BTreeMap::new();
+    for &id in &ids {
+        let listener = bind("127.0.0.1:0").await?;
+        let address = listener
+            .local_addr()
+            .map_err(|source| StartError::Listen { address: "127.0.0.1:0".into(), source })?;
+        peers.insert(id, address.to_string());
+        peer_listeners.push(listener);
+    }
+    let mut nodes = Vec::new();
+    for (id, peer_listener) in ids.into_iter().zip(peer_listeners) {
+        let listen = api_address(&options.listen, id - 1);
+        let role = if id == 1 { Role::Control } else { Role::Worker };
+        let name = if id == 1 { "control".to_owned() } else { format!("worker-{}", id - 1) };
+        let mut node = NodeOptions::new(id, role, &listen, peers.clone(), options.data.join(name));
+        node.profile = options.profile;
+        node.token.clone_from(&options.token);
+        node.partitions = options.partitions;
+        node.tuning = options.tuning;
+        node.check()?;
+        let api = bind(&listen).await?;
+        nodes.push(node::start_on(node, api, peer_listener).await?);
+    }
+    Ok(nodes)
+}
+
+async fn bind(address: &str) -> Result<TcpListener, StartError> {
+    let failed = |source| StartError::Listen { address: address.into(), source };
+    TcpListener::bind(address).await.map_err(failed)
+}
+
+/// The address `offset` ports after `first`; port 0 stays 0.
+fn api_address(first: &str, offset: u64) -> String {
+    let Some((host, port)) = first.rsplit_once(':') else { return first.to_owned() };
+    match port.parse::<u64>() {
+        Ok(0) | Err(_) => first.to_owned(),
+        Ok(port) => format!("{host}:{}", port + offset),
+    }
+}

@@ -1,0 +1,7 @@
+//! The binary `node`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    server::cli::run(std::env::args_os())
+}

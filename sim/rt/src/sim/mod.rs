@@ -1,0 +1,211 @@
+//! The simulated arm: one seed, one thread, one history.
+//!
+//! [`Simulation::run`] starts a madsim runtime on a fresh OS thread and hands out a [`World`], through
+//! which `world` places machines and injures them. madsim gives the executor, virtual time and the life
+//! of tasks; network ([`net`]), disks ([`disk`]), timers ([`timer`]) and the event trace ([`trace`]) are
+//! ours, each drawing from its own stream of the seed ([`rng`]).
+//!
+//! Leaves out: clocks that differ between nodes, loss, bandwidth, and disk errors other than lost and
+//! torn writes.
+
+pub mod disk;
+pub mod machine;
+pub mod net;
+pub mod rng;
+pub(crate) mod timer;
+pub mod trace;
+
+use disk::Disk;
+use machine::{Machine, MachineId};
+use rng::{Purpose, Rng};
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use trace::Trace;
+
+thread_local! {
+    /// The world of this thread's simulation. A thread runs one simulation in its life.
+    static CURRENT: RefCell<Option<Arc<World>>> = const { RefCell::new(None) };
+}
+
+/// The world of the running simulation; `None` outside one.
+pub(crate) fn current() -> Option<Arc<World>> {
+    CURRENT.with(|current| current.borrow().clone())
+}
+
+/// Fixed properties of a simulated world.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Least one-way latency of a segment.
+    pub latency_min: Duration,
+    /// Largest one-way latency of a segment.
+    pub latency_max: Duration,
+    /// Least duration of a piece of blocking disk work.
+    pub disk_delay_min: Duration,
+    /// Largest duration of a piece of blocking disk work.
+    pub disk_delay_max: Duration,
+    /// Keep every event, not only the hash over them.
+    pub keep_events: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            latency_min: Duration::from_micros(200),
+            latency_max: Duration::from_millis(2),
+            disk_delay_min: Duration::from_micros(100),
+            disk_delay_max: Duration::from_micros(800),
+            keep_events: false,
+        }
+    }
+}
+
+/// Why a simulation gave no result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SimulationError {
+    /// Something inside it panicked.
+    #[error("panic inside the simulation: {0}")]
+    Panicked(String),
+    /// The operating system gave no thread.
+    #[error("no thread for the simulation: {0}")]
+    NoThread(String),
+}
+
+/// Runs simulations.
+pub struct Simulation;
+
+impl Simulation {
+    /// Runs `main` as the supervisor of a fresh world until it ends, on a thread of its own.
+    ///
+    /// # Errors
+    /// [`SimulationError`] if anything inside panics, or everything waits for ever.
+    pub fn run<F, Fut, T>(seed: u64, options: Options, main: F) -> Result<T, SimulationError>
+    where
+        F: FnOnce(Arc<World>) -> Fut + Send + 'static,
+        Fut: Future<Output = T>,
+        T: Send + 'static,
+    {
+        // A fresh thread: std's HashMap keys and hyper's date cache are seeded once a thread.
+        #[allow(clippy::disallowed_methods, reason = "the thread is the simulation, not part of it")]
+        let thread = std::thread::Builder::new()
+            .name(format!("seed-{seed}"))
+            .spawn(move || {
+                let runtime = madsim::runtime::Runtime::with_seed_and_config(seed, madsim::Config::default());
+                runtime.block_on(async move {
+                    let world = Arc::new(World::new(seed, options));
+                    CURRENT.with(|current| *current.borrow_mut() = Some(world.clone()));
+                    main(world).await
+                })
+            })
+            .map_err(|error| SimulationError::NoThread(error.to_string()))?;
+        thread.join().map_err(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+            SimulationError::Panicked(text.unwrap_or_else(|| "without a message".into()))
+        })
+    }
+}
+
+/// A simulated world: its machines, links, disks and clock.
+pub struct World {
+    clock: madsim::time::TimeHandle,
+    handle: madsim::runtime::Handle,
+    options: Options,
+    state: Mutex<State>,
+    trace: Mutex<Trace>,
+}
+
+pub(crate) struct State {
+    machines: Vec<Machine>,
+    net: net::Net,
+    disk_rng: Rng,
+    node_rng: Rng,
+}
+
+impl World {
+    fn new(seed: u64, options: Options) -> Self {
+        World {
+            clock: madsim::time::TimeHandle::current(),
+            handle: madsim::runtime::Handle::current(),
+            state: Mutex::new(State {
+                machines: Vec::new(),
+                net: net::Net::new(Rng::new(seed, Purpose::Network)),
+                disk_rng: Rng::new(seed, Purpose::Disk),
+                node_rng: Rng::new(seed, Purpose::Node),
+            }),
+            trace: Mutex::new(Trace::new(options.keep_events)),
+            options,
+        }
+    }
+
+    /// Simulated nanoseconds since the start.
+    pub fn now_ns(&self) -> u64 {
+        // 584 years of simulated time fit.
+        u64::try_from(self.clock.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn clock(&self) -> &madsim::time::TimeHandle {
+        &self.clock
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        // One thread runs the whole world: the lock is never contended, and a panic ends the world.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The events so far.
+    pub fn trace(&self) -> MutexGuard<'_, Trace> {
+        self.trace.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an event of the current task to the trace.
+    pub(crate) fn record(&self, node: u16, kind: &'static str, subject: u64, detail: u64) {
+        self.trace().record(self.now_ns(), node, kind, subject, detail);
+    }
+
+    /// Adds an event from outside `rt` (a fault, an observation) to the trace. `node` is a machine's
+    /// number, or 0 for the world itself.
+    pub fn note(&self, node: u16, kind: &'static str, subject: u64, detail: u64) {
+        self.record(node, kind, subject, detail);
+    }
+
+    pub(crate) fn fill_random(&self, bytes: &mut [u8]) {
+        self.state().node_rng.fill(bytes);
+    }
+
+    /// The disk of the machine that the current task runs on.
+    pub(crate) fn disk(&self) -> io::Result<Disk> {
+        let machine = self.current_machine()?;
+        let state = self.state();
+        let machine = &state.machines[machine.index()];
+        Ok(machine.disk.at(machine.incarnation))
+    }
+
+    /// The machine that the current task runs on.
+    pub(crate) fn current_machine(&self) -> io::Result<MachineId> {
+        let node = madsim::plugin::node();
+        let state = self.state();
+        state
+            .machines
+            .iter()
+            .position(|machine| machine.node == node)
+            .map(MachineId::from_index)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "the supervisor is not a machine"))
+    }
+
+    pub(crate) async fn blocking<T>(&self, work: impl FnOnce() -> T) -> T {
+        let Ok(machine) = self.current_machine() else { return work() };
+        let delay = {
+            let (min, max) = (self.options.disk_delay_min, self.options.disk_delay_max);
+            self.state().disk_rng.duration(min, max)
+        };
+        timer::Sleep::new(self.clock.now_instant() + delay).await;
+        let output = work();
+        let crash = self.state().machines[machine.index()].disk.take_crash();
+        let Some(loss) = crash else { return output };
+        self.stop(machine, loss);
+        std::future::pending().await
+    }
+}
