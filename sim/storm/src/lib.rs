@@ -1,1 +1,33 @@
-//! Map.
+//! Our cluster placed in the simulated world, and the main job.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`scenario`] | the cluster as a scenario: machines, knobs |
+//! | [`workload`] | clients |
+//! | [`watch`] | replicas' steps on their way to the judges |
+//! | [`aftermath`] | after the faults: does everything come back, and what is stored? |
+//! | [`run`] | one seed, from plan to verdict |
+//! | [`sweep`] | many seeds |
+//! | [`determinism`] | one seed, one history: checked |
+//! | [`artifacts`] | what a failing seed leaves behind |
+//! | [`bench`] | how fast the simulation is |
+//! | [`job`] | the main job: sweep, load, report |
+//! | [`cli`] | the command line |
+//!
+//! Empty without the feature `sim`.
+#![cfg(feature = "sim")]
+
+pub mod aftermath;
+pub mod artifacts;
+pub mod bench;
+pub mod build_info;
+pub mod cli;
+pub mod determinism;
+pub mod job;
+mod logs;
+pub mod panics;
+pub mod run;
+pub mod scenario;
+pub mod sweep;
+pub mod watch;
+pub mod workload;

@@ -1,2 +1,7 @@
-//! Binary.
-fn main() {}
+//! The binary `storm`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    storm::cli::run(std::env::args_os())
+}

@@ -157,6 +157,10 @@ impl DiskState {
         self.lock().armed = Some((operations.max(1), loss));
     }
 
+    pub(crate) fn disarm(&self) {
+        self.lock().armed = None;
+    }
+
     /// If the crash point was reached: goes back to the image of that moment and says how to die.
     pub(crate) fn take_crash(&self) -> Option<Loss> {
         let mut image = self.lock();

@@ -141,19 +141,21 @@ impl World {
         self.handle.restart(node);
     }
 
-    /// Stops the machine's tasks from running (`SIGSTOP`); its sockets stay open.
-    pub fn pause(&self, id: MachineId) {
+    /// Stops the machine's tasks from running (`SIGSTOP`); its sockets stay open. Returns false if nothing
+    /// ran there.
+    pub fn pause(&self, id: MachineId) -> bool {
         let node = {
             let mut state = self.state();
             let machine = &mut state.machines[id.index()];
             if !machine.running || machine.paused {
-                return;
+                return false;
             }
             machine.paused = true;
             machine.node
         };
         self.record(id.number(), "pause", 0, 0);
         self.handle.pause(node);
+        true
     }
 
     /// Lets a paused machine run on.
@@ -175,6 +177,11 @@ impl World {
     /// that falls within blocking work.
     pub fn arm_crash_point(&self, id: MachineId, operations: u64, loss: Loss) {
         self.state().machines[id.index()].disk.arm(operations, loss);
+    }
+
+    /// Takes an unreached crash point back.
+    pub fn disarm_crash_point(&self, id: MachineId) {
+        self.state().machines[id.index()].disk.disarm();
     }
 
     /// True while a process runs there (paused or not).

@@ -35,6 +35,14 @@ pub(crate) fn current() -> Option<Arc<World>> {
     CURRENT.with(|current| current.borrow().clone())
 }
 
+/// Where and when the current task runs: number of its machine (0 for the supervisor) and simulated
+/// nanoseconds. `None` outside a simulation. For log lines and filters.
+pub fn whereabouts() -> Option<(u16, u64)> {
+    let world = current()?;
+    let machine = world.try_current_machine().map_or(0, MachineId::number);
+    Some((machine, world.now_ns()))
+}
+
 /// Fixed properties of a simulated world.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -183,15 +191,15 @@ impl World {
         Ok(machine.disk.at(machine.incarnation))
     }
 
-    /// The machine that the current task runs on.
-    pub(crate) fn current_machine(&self) -> io::Result<MachineId> {
+    fn try_current_machine(&self) -> Option<MachineId> {
         let node = madsim::plugin::node();
         let state = self.state();
-        state
-            .machines
-            .iter()
-            .position(|machine| machine.node == node)
-            .map(MachineId::from_index)
+        state.machines.iter().position(|machine| machine.node == node).map(MachineId::from_index)
+    }
+
+    /// The machine that the current task runs on.
+    pub(crate) fn current_machine(&self) -> io::Result<MachineId> {
+        self.try_current_machine()
             .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "the supervisor is not a machine"))
     }
 

@@ -522,7 +522,8 @@ impl World {
             return;
         }
         // The retransmission timer has backed off; it fires some time after the way is free.
-        let pause = Duration::from_millis(self.state().net.rng.between(1, 400)) + self.latency();
+        let backed_off = Duration::from_millis(self.state().net.rng.between(1, 400));
+        let pause = backed_off + self.latency();
         if closed {
             return self.answer_with_reset(connection, side, pause);
         }

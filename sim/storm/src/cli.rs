@@ -1,0 +1,371 @@
+//! The command line of `storm`.
+
+use crate::artifacts;
+use crate::build_info::{self, replay_line};
+use crate::job::{self, JobOptions};
+use crate::run::{Keep, Outcomes};
+use crate::scenario::{SCENARIOS, Scenario};
+use crate::sweep::SweepOptions;
+use crate::{bench, determinism};
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use loadgen::{CancelToken, LoadOptions};
+use reports::model::{BuildInfo, Report, SCHEMA_VERSION, SeedVerdict};
+use reports::verdict::Verdict;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+use world::Plan;
+
+const EXAMPLES: &str = "\
+Examples (cargo storm … is short for cargo run --release --features sim --bin storm -- …):
+  cargo storm                                the main job: 100 seeds, then 200 to 10,000 requests/s
+  cargo storm --seeds 1000                   more seeds
+  cargo storm sweep --seeds 200 --no-load    seeds only, with a report
+  cargo storm run --seed 17                  one seed
+  cargo storm replay --seed 17 --trace --node worker-2 --from 3s --until 4s
+  cargo storm replay reports/out/failures/seed-17/case.toml
+  cargo storm plan --seed 17 > my-case.toml  a plan to edit and replay
+  cargo storm check-determinism --seeds 20   one seed, one history
+  cargo storm bench                          simulated seconds a wall second
+
+Exit codes: 0 held; 1 a law was violated (before all others); 2 wrong usage or a fault of the harness;
+3 load target missed, or INVALID because of the generator.";
+
+/// Does the cluster stay correct when everything goes wrong, and how much load does it carry?
+#[derive(Parser)]
+#[command(name = "storm", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    job: Job,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs many seeds and reports.
+    Sweep(Sweep),
+    /// Runs one seed.
+    Run(RunSeed),
+    /// Runs a seed or a case file again, with logs in simulated time on request.
+    Replay(Replay),
+    /// Prints the plan of a seed as TOML, to be edited and replayed.
+    Plan(RunSeed),
+    /// Runs seeds twice, in a sweep and in fresh processes, and compares every event.
+    CheckDeterminism(Determinism),
+    /// Measures simulated seconds a wall second.
+    Bench {
+        /// Number of seeds.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+        seeds: u64,
+    },
+    /// Lists the scenarios.
+    List,
+    /// Prints what must be equal in every run of a seed.
+    #[command(hide = true)]
+    Fingerprint {
+        #[arg(long)]
+        seed: u64,
+        #[arg(long, default_value = "storm", value_parser = scenario)]
+        scenario: Scenario,
+        #[arg(long)]
+        events: Option<PathBuf>,
+    },
+}
+
+#[derive(Args)]
+struct Seeds {
+    /// Number of seeds.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// First seed.
+    #[arg(long, default_value_t = 0)]
+    first_seed: u64,
+    /// Worker threads; without it, one a processor.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
+    /// Scenario, see `storm list`.
+    #[arg(long, default_value = "storm", value_parser = scenario)]
+    scenario: Scenario,
+}
+
+#[derive(Args)]
+struct Job {
+    #[command(flatten)]
+    seeds: Seeds,
+    /// Load that has to be carried, in requests a second.
+    #[arg(long, default_value_t = 10_000.0)]
+    rps: f64,
+    /// Length of each load step.
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
+    duration: Duration,
+    /// Leaves the load out.
+    #[arg(long)]
+    no_load: bool,
+    /// Folder for the report.
+    #[arg(long, default_value = "reports/out")]
+    out: PathBuf,
+}
+
+#[derive(Args)]
+struct Sweep {
+    #[command(flatten)]
+    seeds: Seeds,
+    /// Writes the report as JSON to this file too.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Folder for failing seeds.
+    #[arg(long, default_value = "reports/out")]
+    out: PathBuf,
+}
+
+#[derive(Args)]
+struct RunSeed {
+    /// The seed.
+    #[arg(long)]
+    seed: u64,
+    /// Scenario, see `storm list`.
+    #[arg(long, default_value = "storm", value_parser = scenario)]
+    scenario: Scenario,
+}
+
+#[derive(Args)]
+struct Replay {
+    /// A case file.
+    #[arg(conflicts_with = "seed", required_unless_present = "seed")]
+    file: Option<PathBuf>,
+    /// A seed.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Scenario of the seed, see `storm list`.
+    #[arg(long, default_value = "storm", value_parser = scenario)]
+    scenario: Scenario,
+    /// Commit that the failure was found at; another one warns.
+    #[arg(long)]
+    commit: Option<String>,
+    /// The failure was found with uncommitted changes.
+    #[arg(long)]
+    dirty: bool,
+    /// Build profile that the failure was found with; another one warns.
+    #[arg(long)]
+    profile: Option<String>,
+    /// Saves plan, history and every event in this folder.
+    #[arg(long)]
+    save: Option<PathBuf>,
+    #[command(flatten)]
+    trace: Trace,
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct Trace {
+    /// Prints the nodes' logs in simulated time.
+    #[arg(long)]
+    trace: bool,
+    /// Only of this node, for example worker-2.
+    #[arg(long, requires = "trace")]
+    node: Option<String>,
+    /// Only from this simulated time on, for example 3s.
+    #[arg(long, requires = "trace", value_parser = humantime::parse_duration)]
+    from: Option<Duration>,
+    /// Only until this simulated time.
+    #[arg(long, requires = "trace", value_parser = humantime::parse_duration)]
+    until: Option<Duration>,
+}
+
+#[derive(Args)]
+struct Determinism {
+    #[command(flatten)]
+    seeds: Seeds,
+}
+
+fn scenario(name: &str) -> Result<Scenario, String> {
+    let known = SCENARIOS.map(|scenario| scenario.name).join(", ");
+    Scenario::named(name).ok_or_else(|| format!("there are {known}"))
+}
+
+/// Runs the command line.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nowhere is left to say that the terminal is gone.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let result = match cli.command {
+        None => main_job(cli.job),
+        Some(Command::Sweep(sweep)) => run_sweep(sweep),
+        Some(Command::Run(seed)) => run_seed(&seed),
+        Some(Command::Replay(replay)) => run_replay(replay),
+        Some(Command::Plan(seed)) => {
+            print!("{}", seed.scenario.plan(seed.seed).to_toml());
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Command::CheckDeterminism(check)) => check_determinism(&check),
+        Some(Command::Bench { seeds }) => bench::bench(seeds).map(|()| ExitCode::SUCCESS),
+        Some(Command::List) => {
+            SCENARIOS.iter().for_each(|scenario| println!("{:<8} {}", scenario.name, scenario.about));
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Command::Fingerprint { seed, scenario, events }) => {
+            determinism::print_fingerprint(scenario, seed, events.as_deref()).map(|()| ExitCode::SUCCESS)
+        }
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}\nSee `storm --help` for examples.");
+        ExitCode::from(2)
+    })
+}
+
+fn sweep_options(seeds: &Seeds, out: &std::path::Path, build: BuildInfo) -> SweepOptions {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    SweepOptions {
+        scenario: seeds.scenario,
+        first_seed: seeds.first_seed,
+        seeds: seeds.seeds,
+        jobs: seeds.jobs.map_or(processors, usize::from),
+        artifacts: Some(out.join("failures")),
+        cancel: Arc::new(AtomicBool::new(false)),
+        build,
+    }
+}
+
+fn main_job(job: Job) -> anyhow::Result<ExitCode> {
+    let cancel = CancelToken::on_ctrl_c();
+    let load = LoadOptions {
+        rps: job.rps,
+        step_seconds: job.duration.as_secs_f64(),
+        cancel: cancel.clone(),
+        ..LoadOptions::default()
+    };
+    let sweep = sweep_options(&job.seeds, &job.out, build_info::current());
+    job::run(JobOptions { sweep, load: (!job.no_load).then_some(load), out: job.out, cancel })
+}
+
+fn run_sweep(sweep: Sweep) -> anyhow::Result<ExitCode> {
+    let cancel = CancelToken::on_ctrl_c();
+    let began = Instant::now();
+    let started_at = apps::http::timestamp::rfc3339(job::now_ms());
+    let options = sweep_options(&sweep.seeds, &sweep.out, build_info::current());
+    let simulation = job::sweep_with_progress(&options, &cancel);
+    let report = Report {
+        schema_version: SCHEMA_VERSION,
+        build: options.build,
+        started_at,
+        elapsed_seconds: began.elapsed().as_secs_f64(),
+        interrupted: cancel.is_cancelled(),
+        simulation: Some(simulation),
+        load: None,
+    };
+    if let Some(path) = &sweep.json {
+        std::fs::write(path, reports::json::to_bytes(&report)?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    job::show(&report, None)?;
+    Ok(ExitCode::from(Verdict::of(&report).exit_code()))
+}
+
+fn run_seed(seed: &RunSeed) -> anyhow::Result<ExitCode> {
+    let replay = replay_line(seed.scenario.name, seed.seed, &build_info::current());
+    let outcomes = crate::run::run(seed.scenario.plan(seed.seed), Keep::default(), replay)?;
+    Ok(print_outcome(&outcomes))
+}
+
+fn print_outcome(outcomes: &Outcomes) -> ExitCode {
+    let result = &outcomes.result;
+    let word = match result.verdict {
+        SeedVerdict::Held => "held",
+        SeedVerdict::Violated => "VIOLATED",
+        SeedVerdict::HarnessFault => "HARNESS FAULT",
+    };
+    println!("seed {} {word}", result.seed);
+    println!("  {:.1} simulated seconds in {:.2} s", result.simulated_seconds, result.wall_seconds);
+    println!("  {} events, hash {}", result.events, result.event_hash);
+    let reports::model::OperationCounts { ok, rejected, unknown } = result.operations;
+    println!("  operations: {ok} ok, {rejected} rejected, {unknown} unknown; {} elections", result.elections);
+    for fault in &result.faults {
+        println!("  {}: fired {}, bit {}", fault.kind, fault.fired, fault.bit);
+    }
+    for violation in &result.violations {
+        println!("  violated {}: {}", violation.judge, violation.evidence);
+    }
+    if let Some(fault) = &result.harness_fault {
+        println!("  {fault}");
+    }
+    if result.verdict != SeedVerdict::Held {
+        println!("  replay: {}", result.replay);
+    }
+    ExitCode::from(match result.verdict {
+        SeedVerdict::Held => 0,
+        SeedVerdict::Violated => 1,
+        SeedVerdict::HarnessFault => 2,
+    })
+}
+
+fn run_replay(replay: Replay) -> anyhow::Result<ExitCode> {
+    let build = build_info::current();
+    warn_if_another_program(&replay, &build);
+    let plan = match (&replay.file, replay.seed) {
+        (Some(file), _) => {
+            let text =
+                std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+            Plan::from_toml(&text).with_context(|| file.display().to_string())?
+        }
+        (None, Some(seed)) => replay.scenario.plan(seed),
+        (None, None) => anyhow::bail!("name a case file or --seed"),
+    };
+    if replay.trace.trace {
+        crate::logs::install(&replay.trace, &plan)?;
+    }
+    let line = replay_line(&plan.scenario, plan.seed, &build);
+    let keep = Keep { events: replay.save.is_some(), timeline: false };
+    let outcomes = crate::run::run(plan, keep, line)?;
+    if let Some(folder) = &replay.save {
+        for file in artifacts::save(folder, &outcomes, &build)? {
+            println!("saved {file}");
+        }
+    }
+    Ok(print_outcome(&outcomes))
+}
+
+fn warn_if_another_program(replay: &Replay, build: &BuildInfo) {
+    if let Some(commit) = replay.commit.as_ref().filter(|commit| **commit != build.commit) {
+        eprintln!("warning: found at commit {commit}, this is {}: the run may go another way", build.commit);
+    } else if replay.dirty || (replay.commit.is_some() && build.dirty) {
+        eprintln!("warning: there were or are uncommitted changes: the run may go another way");
+    }
+    if let Some(profile) = replay.profile.as_ref().filter(|profile| **profile != build.profile) {
+        eprintln!("warning: found with a {profile} build, this is a {} build", build.profile);
+    }
+}
+
+fn check_determinism(check: &Determinism) -> anyhow::Result<ExitCode> {
+    let options = SweepOptions {
+        artifacts: None,
+        ..sweep_options(&check.seeds, std::path::Path::new("."), build_info::current())
+    };
+    let bar = job::bar(options.seeds);
+    let differences = determinism::check(&options, |_| bar.inc(1))?;
+    bar.finish_and_clear();
+    for difference in &differences {
+        println!("seed {} is not deterministic: {}", difference.seed, difference.first);
+    }
+    println!("{} seeds run twice, {} differences", options.seeds, differences.len());
+    Ok(ExitCode::from(u8::from(!differences.is_empty())))
+}
+
+impl Trace {
+    pub(crate) fn node(&self) -> Option<&str> {
+        self.node.as_deref()
+    }
+
+    pub(crate) fn window_ns(&self) -> std::ops::RangeInclusive<u64> {
+        let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        self.from.map_or(0, nanos)..=self.until.map_or(u64::MAX, nanos)
+    }
+}

@@ -1,0 +1,208 @@
+//! The cluster as a scenario: which machines, which knobs, which plan for a seed.
+
+use replica::NodeId;
+use rt::sim::rng::{Purpose, Rng};
+use server::options::Tuning;
+use server::{NodeOptions, Role};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+use world::draw::{DrawInput, draw};
+use world::plan::WorldKnobs;
+use world::{Plan, PlanError};
+
+/// A way to run a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scenario {
+    /// Name.
+    pub name: &'static str,
+    /// What it is for, in a sentence.
+    pub about: &'static str,
+    draws_faults: bool,
+    fixed: bool,
+}
+
+/// All scenarios.
+pub const SCENARIOS: [Scenario; 3] = [
+    Scenario {
+        name: "storm",
+        about: "knobs and faults drawn from the seed: cuts, isolation, crashes, power losses, pauses",
+        draws_faults: true,
+        fixed: false,
+    },
+    Scenario {
+        name: "calm",
+        about: "knobs drawn from the seed, no faults: what fails here fails on a good day",
+        draws_faults: false,
+        fixed: false,
+    },
+    Scenario {
+        name: "bench",
+        about: "1 control and 3 workers, 4 partitions, 50 operations a second, faults: the measured one",
+        draws_faults: true,
+        fixed: true,
+    },
+];
+
+/// Knobs of a plan: name, smallest and largest value that a plan may set.
+const KNOBS: [(&str, u64, u64); 9] = [
+    ("workers", 1, 9),
+    ("partitions", 1, 16),
+    ("clients", 1, 16),
+    ("operations_per_second", 1, 1000),
+    ("series", 1, 64),
+    ("compact_after_entries", 2, 1_000_000),
+    ("trailing_entries", 0, 1_000_000),
+    ("snapshot_chunk_bytes", 64, 16 << 20),
+    ("max_batch", 1, 4096),
+];
+
+impl Scenario {
+    /// The scenario of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        SCENARIOS.into_iter().find(|scenario| scenario.name == name)
+    }
+
+    /// The plan of a seed.
+    pub fn plan(&self, seed: u64) -> Plan {
+        let mut rng = Rng::numbered(seed, Purpose::Plan, 1);
+        let knobs = if self.fixed { bench_knobs() } else { draw_knobs(&mut rng) };
+        let duration_ms = if self.fixed { 60_000 } else { rng.between(8, 25) * 1000 };
+        let world = if self.fixed { calm_world() } else { draw_world(&mut rng) };
+        let workers = knobs.get("workers").copied().unwrap_or(3);
+        let partitions = knobs.get("partitions").copied().unwrap_or(4);
+        let input = DrawInput {
+            machines: machine_names(workers),
+            selectors: (0..=partitions).map(|group| format!("@leader:{group}")).collect(),
+            duration_ms,
+            max_faults: 12,
+        };
+        let faults = if self.draws_faults { draw(seed, &input) } else { Vec::new() };
+        Plan { scenario: self.name.into(), seed, duration_ms, world, knobs, faults }
+    }
+}
+
+fn bench_knobs() -> BTreeMap<String, u64> {
+    let knobs =
+        [("workers", 3), ("partitions", 4), ("clients", 4), ("operations_per_second", 50), ("series", 16)];
+    knobs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn draw_knobs(rng: &mut Rng) -> BTreeMap<String, u64> {
+    // Small logs, small chunks and few entries kept make compaction and snapshots daily events.
+    let knobs = [
+        ("workers", if rng.chance(0.7) { 3 } else { rng.between(2, 5) }),
+        ("partitions", rng.between(1, 4)),
+        ("clients", rng.between(2, 6)),
+        ("operations_per_second", rng.between(15, 90)),
+        ("series", rng.between(1, 12)),
+        ("compact_after_entries", if rng.chance(0.6) { rng.between(4, 60) } else { 8192 }),
+        ("trailing_entries", rng.between(0, 20)),
+        ("snapshot_chunk_bytes", if rng.chance(0.5) { rng.between(100, 2000) } else { 256 << 10 }),
+        ("max_batch", if rng.chance(0.3) { rng.between(1, 4) } else { 1024 }),
+    ];
+    knobs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn calm_world() -> WorldKnobs {
+    WorldKnobs { latency_us_min: 200, latency_us_max: 2000, disk_us_min: 100, disk_us_max: 800 }
+}
+
+fn draw_world(rng: &mut Rng) -> WorldKnobs {
+    let (latency_us_min, disk_us_min) = (rng.between(20, 1000), rng.between(20, 500));
+    WorldKnobs {
+        latency_us_min,
+        latency_us_max: latency_us_min + rng.between(100, 20_000),
+        disk_us_min,
+        disk_us_max: disk_us_min + rng.between(100, 20_000),
+    }
+}
+
+/// `control`, `worker-1`, …
+pub fn machine_names(workers: u64) -> Vec<String> {
+    std::iter::once("control".to_owned()).chain((1..=workers).map(|n| format!("worker-{n}"))).collect()
+}
+
+/// Knobs of a plan, checked.
+#[derive(Clone, Debug)]
+pub struct Knobs(BTreeMap<String, u64>);
+
+impl Knobs {
+    /// The knobs of `plan`; the plan is checked as a whole.
+    ///
+    /// # Errors
+    /// [`PlanError`].
+    pub fn of(plan: &Plan) -> Result<Self, PlanError> {
+        for (name, low, high) in KNOBS {
+            let found = plan.knobs.get(name).copied();
+            if let Some(found) = found.filter(|found| !(low..=high).contains(found)) {
+                let allowed = format!("{low} to {high}");
+                return Err(PlanError::Range { what: format!("knobs.{name}"), found, allowed });
+            }
+        }
+        let knobs = Knobs(plan.knobs.clone());
+        plan.check(&machine_names(knobs.get("workers", 3)), &KNOBS.map(|(name, ..)| name))?;
+        Ok(knobs)
+    }
+
+    /// A knob's value.
+    pub fn get(&self, name: &str, default: u64) -> u64 {
+        self.0.get(name).copied().unwrap_or(default)
+    }
+
+    /// Number of workers.
+    pub fn workers(&self) -> u64 {
+        self.get("workers", 3)
+    }
+
+    /// Ids of all nodes: 1 is the control node.
+    pub fn nodes(&self) -> Vec<NodeId> {
+        (1..=self.workers() + 1).collect()
+    }
+
+    fn tuning(&self) -> Tuning {
+        let standard = Tuning::default();
+        let size = |name, default: usize| usize::try_from(self.get(name, default as u64)).unwrap_or(default);
+        Tuning {
+            compact_after_entries: size("compact_after_entries", standard.compact_after_entries),
+            trailing_entries: self.get("trailing_entries", standard.trailing_entries),
+            snapshot_chunk_bytes: size("snapshot_chunk_bytes", standard.snapshot_chunk_bytes),
+            max_batch: size("max_batch", standard.max_batch),
+            // A machine's memory is small here: there are many of them.
+            cache_bytes: 1 << 20,
+            ..standard
+        }
+    }
+
+    /// Options of node `id`, but for its observer.
+    pub fn node_options(&self, id: NodeId) -> NodeOptions {
+        let peers = self.nodes().into_iter().map(|id| (id, format!("{}:9090", ip_of(id)))).collect();
+        let role = if id == 1 { Role::Control } else { Role::Worker };
+        let mut options = NodeOptions::new(id, role, &api_of(id), peers, "/data".into());
+        options.partitions = u32::try_from(self.get("partitions", 4)).unwrap_or(4);
+        options.token = TOKEN.into();
+        options.request_deadline = Duration::from_secs(2);
+        options.tuning = self.tuning();
+        options
+    }
+}
+
+/// Token of simulated clusters.
+pub const TOKEN: &str = "simulated-cluster-token";
+
+/// Address of a node's machine.
+pub fn ip_of(id: NodeId) -> IpAddr {
+    // A scenario has ten nodes at most.
+    IpAddr::V4(Ipv4Addr::new(10, 0, 0, id as u8))
+}
+
+/// API address of a node.
+pub fn api_of(id: NodeId) -> String {
+    format!("{}:8080", ip_of(id))
+}
+
+/// Address of a client's machine.
+pub fn client_ip(client: u32) -> IpAddr {
+    // A scenario has sixteen clients at most.
+    IpAddr::V4(Ipv4Addr::new(10, 0, 1, client as u8 + 1))
+}
