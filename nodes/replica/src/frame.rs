@@ -75,6 +75,13 @@ pub enum Frame {
         #[serde(with = "serde_bytes")]
         message: Vec<u8>,
     },
+    /// The sender leads a group, so that requests find it at once.
+    Leads {
+        /// The group.
+        group: GroupId,
+        /// Its term.
+        term: u64,
+    },
     /// The connection lives.
     Alive,
 }

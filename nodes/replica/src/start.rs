@@ -1,7 +1,7 @@
 //! Puts driver, transport and gateway together.
 
 use crate::driver::{Driver, DriverError, Event, Status};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Routes};
 use crate::options::{GroupSpec, ReplicaOptions};
 use crate::store::{Store, StoreError};
 use crate::transport::{self, Transport};
@@ -68,9 +68,11 @@ pub async fn start_on(options: ReplicaOptions, listener: TcpListener) -> Result<
     let tasks = Arc::new(TaskGroup::default());
     let (events, receiver) = mpsc::channel(options.event_queue);
     let transport = Transport::start(&options, &events, &tasks);
-    let driver =
-        Driver::open(options.clone(), store, transport.clone(), receiver, events.downgrade()).await?;
-    let gateway = Gateway::start(&options, events.clone(), transport, &tasks);
+    let routes = Routes::new(options.node, events.clone(), transport.clone());
+    let opening =
+        Driver::open(options.clone(), store, transport, routes.clone(), receiver, events.downgrade());
+    let driver = opening.await?;
+    let gateway = Gateway::new(&options, routes);
     let door = events.clone();
     let doors = Arc::new(TaskGroup::default());
     tasks.spawn(async move { transport::listen(listener, &options, door, doors).await });

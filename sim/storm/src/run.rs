@@ -3,7 +3,7 @@
 use crate::aftermath::Aftermath;
 use crate::panics;
 use crate::scenario::{Knobs, TOKEN, api_of, client_ip, ip_of, machine_names};
-use crate::watch::{Sight, Watch};
+use crate::watch::{Found, Sight, Watch};
 use crate::workload::Workload;
 use check::history::{Call, Operation, Outcome};
 use check::{FinalState, LivenessFacts, Violation};
@@ -16,8 +16,8 @@ use rt::sim::trace::Event;
 use rt::sim::{Options, Simulation, World};
 use rt::time;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use world::nemesis::Deeds;
 use world::{Nemesis, Plan, PlanError, Recorder};
@@ -80,9 +80,12 @@ pub fn run(plan: Plan, keep: Keep, replay: String) -> Result<Outcomes, PlanError
     let began = Instant::now();
     let seed = plan.seed;
     let carried = plan.clone();
-    let ran = Simulation::run(seed, options, move |world| drive(world, carried, knobs));
+    let found = Found::default();
+    let watched = found.clone();
+    let ran = Simulation::run(seed, options, move |world| drive(world, carried, knobs, watched));
     let mut result =
         SeedResult { seed, replay, wall_seconds: began.elapsed().as_secs_f64(), ..SeedResult::default() };
+    result.violations = found.lock().unwrap_or_else(PoisonError::into_inner).iter().map(report).collect();
     let facts = match ran {
         Ok(facts) => facts,
         Err(error) => {
@@ -102,7 +105,7 @@ fn failed(result: &mut SeedResult, panic: Option<panics::Panic>, error: &str) {
         Some(panic) if !panic.in_harness => {
             result.verdict = SeedVerdict::Violated;
             let judge = "no-panic".into();
-            result.violations = vec![ViolationReport { judge, at_seconds: None, evidence: panic.text }];
+            result.violations.push(ViolationReport { judge, at_seconds: None, evidence: panic.text });
         }
         panic => {
             result.verdict = SeedVerdict::HarnessFault;
@@ -111,8 +114,8 @@ fn failed(result: &mut SeedResult, panic: Option<panics::Panic>, error: &str) {
     }
 }
 
-async fn drive(world: Arc<World>, plan: Plan, knobs: Knobs) -> Facts {
-    let watch = Watch::new(world.clone());
+async fn drive(world: Arc<World>, plan: Plan, knobs: Knobs, found: Found) -> Facts {
+    let watch = Watch::new(world.clone(), found);
     let machines = place_nodes(&world, &knobs, &watch);
     let client_machines = place_clients(&world, &knobs);
     let names: BTreeMap<u64, String> =
@@ -272,7 +275,7 @@ async fn load(
 }
 
 fn judge(result: &mut SeedResult, facts: &Facts) {
-    let mut violations: Vec<ViolationReport> = facts.sight.violations.iter().map(report).collect();
+    let mut violations = std::mem::take(&mut result.violations);
     let own =
         |judge: &str, evidence: String| ViolationReport { judge: judge.into(), at_seconds: None, evidence };
     violations.extend(facts.sight.stops.iter().map(|stop| own("no-stop", stop.clone())));

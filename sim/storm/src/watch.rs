@@ -13,7 +13,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Watch {
     world: Arc<World>,
     state: Mutex<State>,
+    /// What was found so far, for those outside: it survives a panic that ends the simulation.
+    found: Found,
 }
+
+/// Violations found so far.
+pub type Found = Arc<Mutex<Vec<check::Violation>>>;
 
 #[derive(Default)]
 struct State {
@@ -35,8 +40,6 @@ struct Leader {
 /// What was seen.
 #[derive(Default)]
 pub struct Sight {
-    /// What the raft judges found.
-    pub violations: Vec<check::Violation>,
     /// Who led when.
     pub leaderships: Vec<Leadership>,
     /// Leaders elected.
@@ -49,8 +52,8 @@ pub struct Sight {
 
 impl Watch {
     /// Has seen nothing yet.
-    pub fn new(world: Arc<World>) -> Arc<Self> {
-        Arc::new(Watch { world, state: Mutex::default() })
+    pub fn new(world: Arc<World>, found: Found) -> Arc<Self> {
+        Arc::new(Watch { world, state: Mutex::default(), found })
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -80,7 +83,6 @@ impl Watch {
             leadership.node = name.cloned().unwrap_or_else(|| leadership.node.clone());
         }
         Sight {
-            violations: state.judges.violations().to_vec(),
             leaderships: std::mem::take(&mut state.leaderships),
             elections: state.elections,
             snapshots_installed: state.snapshots_installed,
@@ -133,7 +135,10 @@ impl Observer for Watch {
             Step::SnapshotInstalled { .. } => state.snapshots_installed += 1,
             _ => {}
         }
+        let known = state.judges.violations().len();
         state.judges.observe(&Observation { at_ns, node, group, step: seen(step) });
+        let new = &state.judges.violations()[known..];
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(new);
     }
 }
 

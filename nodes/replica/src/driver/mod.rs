@@ -9,6 +9,7 @@ mod ready;
 mod step;
 
 use crate::frame::Request;
+use crate::gateway::Routes;
 use crate::group::Group;
 use crate::machine::StateMachine;
 use crate::observe::Step;
@@ -42,6 +43,15 @@ pub enum Event {
         request: Request,
         /// Who waits.
         reply: ReplyTo,
+    },
+    /// A node says that it leads a group.
+    Leads {
+        /// The node.
+        node: NodeId,
+        /// The group.
+        group: GroupId,
+        /// Its term.
+        term: u64,
     },
     /// A peer cannot be reached.
     Unreachable {
@@ -147,6 +157,8 @@ pub struct Driver {
     pub(crate) options: ReplicaOptions,
     pub(crate) store: Store,
     pub(crate) transport: Arc<Transport>,
+    /// Where requests go: told as soon as a leader is known.
+    pub(crate) routes: Routes,
     pub(crate) events: mpsc::Receiver<Event>,
     /// For tasks that report back.
     pub(crate) sender: mpsc::WeakSender<Event>,
@@ -164,10 +176,11 @@ impl Driver {
     ///
     /// # Errors
     /// [`DriverError`].
-    pub async fn open(
+    pub(crate) async fn open(
         options: ReplicaOptions,
         store: Store,
         transport: Arc<Transport>,
+        routes: Routes,
         events: mpsc::Receiver<Event>,
         sender: mpsc::WeakSender<Event>,
     ) -> Result<Self, DriverError> {
@@ -175,6 +188,7 @@ impl Driver {
             options,
             store,
             transport,
+            routes,
             events,
             sender,
             groups: BTreeMap::new(),

@@ -94,6 +94,8 @@ impl Driver {
         if role == StateRole::Leader {
             tracing::info!(group = id, term, node = self.options.node, "elected leader");
             self.observe(id, Step::BecameLeader { term });
+            self.routes.leads(id, self.options.node, term);
+            self.transport.broadcast(&Frame::Leads { group: id, term });
         } else if was == StateRole::Leader {
             group.refuse_reads();
             tracing::info!(group = id, term, node = self.options.node, "stepped down");

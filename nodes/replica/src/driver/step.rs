@@ -3,7 +3,7 @@
 use super::create::fix_timeout;
 use super::{Driver, DriverError, Event};
 use crate::envelope::Batch;
-use crate::frame::{Consistency, Refusal, Request, Response};
+use crate::frame::{Consistency, Frame, Refusal, Request, Response};
 use crate::group::{Group, Incoming, Proposed, Read};
 use crate::transport::ReplyTo;
 use crate::{GroupId, NodeId};
@@ -13,6 +13,8 @@ use rt::time::Instant;
 
 /// Ticks between looks at whether a leader could hand over to the group's home.
 const HOME_CHECK_TICKS: u64 = 20;
+/// Ticks between two times that a leader tells everybody that it leads.
+const ANNOUNCE_TICKS: u64 = 10;
 /// Ticks a stopping node waits for its leaderships to be taken over.
 const STOP_TICKS: u32 = 10;
 /// Entries proposed and not yet applied in a group at most.
@@ -23,6 +25,7 @@ impl Driver {
         match event {
             Event::Raft { from, group, message } => self.step(from, group, message),
             Event::Request { request, reply } => self.request(request, reply),
+            Event::Leads { node, group, term } => self.routes.leads(group, node, term),
             Event::Unreachable { peer } => {
                 for group in self.groups.values_mut() {
                     if group.raw.raft.state == StateRole::Leader {
@@ -79,8 +82,19 @@ impl Driver {
             }
             fix_timeout(&self.options, group);
         }
+        self.announce();
         if let Some(left) = &mut self.stopping {
             *left = left.saturating_sub(1);
+        }
+    }
+
+    /// Says again what leaders say when they are elected: not everybody may have heard it.
+    fn announce(&self) {
+        for group in self.groups.values() {
+            if group.raw.raft.state == StateRole::Leader && group.ticks % ANNOUNCE_TICKS == 0 {
+                let term = group.raw.raft.term;
+                self.transport.broadcast(&Frame::Leads { group: group.id, term });
+            }
         }
     }
 

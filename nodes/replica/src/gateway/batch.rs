@@ -59,7 +59,7 @@ async fn deliver(group: GroupId, routes: &Routes, patience: Duration, mut writes
         }
         let Some(node) = routes.leader(group) else { return };
         let envelopes = writes.iter().map(|write| write.envelope.clone()).collect();
-        match routes.attempt(node, Request::Propose { group, envelopes }, patience).await {
+        match routes.attempt(group, node, Request::Propose { group, envelopes }, patience).await {
             Attempt::Answered(Response::Proposed { index, answers }) => {
                 for (write, answer) in writes.into_iter().zip(answers) {
                     // Its writer may have stopped waiting.

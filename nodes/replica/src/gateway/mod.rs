@@ -7,14 +7,13 @@
 mod batch;
 mod route;
 
-use crate::driver::Event;
 use crate::envelope::{Answer, Envelope};
 use crate::frame::{Consistency, Refusal, Request, Response};
 use crate::options::{GroupSpec, ReplicaOptions};
-use crate::transport::Transport;
 use crate::{GroupId, NodeId};
 use batch::Batcher;
-use route::{Attempt, Routes};
+use route::Attempt;
+pub(crate) use route::Routes;
 use rt::task::TaskGroup;
 use rt::time::{self, Instant};
 use std::collections::BTreeMap;
@@ -96,13 +95,7 @@ struct Shared {
 }
 
 impl Gateway {
-    pub(crate) fn start(
-        options: &ReplicaOptions,
-        events: mpsc::Sender<Event>,
-        transport: Arc<Transport>,
-        _tasks: &TaskGroup,
-    ) -> Self {
-        let routes = Routes::new(options.node, events, transport);
+    pub(crate) fn new(options: &ReplicaOptions, routes: Routes) -> Self {
         let shared = Shared {
             routes,
             options: options.clone(),
@@ -184,7 +177,7 @@ impl Gateway {
             let node = node.ok_or(ReadError::NoGroup)?;
             let request = Request::Read { group, query: query.clone(), consistency };
             // A read has no effect: whatever went wrong, it may be asked again.
-            match routes.attempt(node, request, self.read_patience()).await {
+            match routes.attempt(group, node, request, self.read_patience()).await {
                 Attempt::Answered(Response::Read { applied, answer }) => {
                     return Ok(ReadAnswer { applied, answer });
                 }

@@ -10,7 +10,7 @@ use rt::time;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(5);
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(100);
@@ -26,7 +26,7 @@ pub(super) enum Attempt {
 }
 
 #[derive(Clone)]
-pub(super) struct Routes {
+pub(crate) struct Routes {
     node: NodeId,
     events: mpsc::Sender<Event>,
     transport: Arc<Transport>,
@@ -37,10 +37,14 @@ struct Known {
     replicas: Vec<NodeId>,
     voters: Vec<NodeId>,
     leader: NodeId,
+    /// Newest term that a leader was heard of.
+    term: u64,
+    /// Told when a leader was heard of: who still waits for another one need not.
+    news: Arc<Notify>,
 }
 
 impl Routes {
-    pub(super) fn new(node: NodeId, events: mpsc::Sender<Event>, transport: Arc<Transport>) -> Self {
+    pub(crate) fn new(node: NodeId, events: mpsc::Sender<Event>, transport: Arc<Transport>) -> Self {
         Routes { node, events, transport, known: Arc::default() }
     }
 
@@ -50,7 +54,8 @@ impl Routes {
 
     pub(super) fn add(&self, spec: &GroupSpec) {
         let replicas = spec.voters.iter().chain(&spec.learners).copied().collect();
-        let known = Known { replicas, voters: spec.voters.clone(), leader: spec.home };
+        let (voters, leader) = (spec.voters.clone(), spec.home);
+        let known = Known { replicas, voters, leader, term: 0, news: Arc::default() };
         self.lock().insert(spec.group, known);
     }
 
@@ -63,6 +68,19 @@ impl Routes {
         let known = self.lock();
         let known = known.get(&group)?;
         Some(if known.replicas.contains(&self.node) { self.node } else { known.leader })
+    }
+
+    /// `node` says that it leads `group` in `term`.
+    pub(crate) fn leads(&self, group: GroupId, node: NodeId, term: u64) {
+        let mut known = self.lock();
+        let Some(known) = known.get_mut(&group) else { return };
+        if term > known.term {
+            known.term = term;
+            known.leader = node;
+            known.news.notify_waiters();
+        } else if term == known.term {
+            known.leader = node;
+        }
     }
 
     /// `asked` does not lead: believe its hint, or try the next voter.
@@ -79,8 +97,31 @@ impl Routes {
         known.leader = hint.or(next).unwrap_or(asked);
     }
 
-    /// Asks `node`, for `patience` at the longest.
-    pub(super) async fn attempt(&self, node: NodeId, request: Request, patience: Duration) -> Attempt {
+    /// Asks `node`, for `patience` at the longest, and no longer than it is believed to lead.
+    pub(super) async fn attempt(
+        &self,
+        group: GroupId,
+        node: NodeId,
+        request: Request,
+        patience: Duration,
+    ) -> Attempt {
+        let news = self.lock().get(&group).map(|known| known.news.clone());
+        let Some(news) = news else { return Attempt::NotSent };
+        let another_leads = async {
+            loop {
+                news.notified().await;
+                if self.leader(group) != Some(node) {
+                    return;
+                }
+            }
+        };
+        rt::select! {
+            attempt = self.ask(node, request, patience) => attempt,
+            () = another_leads => Attempt::Lost,
+        }
+    }
+
+    async fn ask(&self, node: NodeId, request: Request, patience: Duration) -> Attempt {
         if node == self.node {
             let (waiting, answer) = oneshot::channel();
             transport::submit(&self.events, Event::Request { request, reply: ReplyTo::Local(waiting) });

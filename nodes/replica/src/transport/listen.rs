@@ -161,6 +161,10 @@ impl Door {
                 let event = Event::SnapshotEnd { from, group, transfer, chunks, message };
                 return self.events.send(event).await.map_err(|_| io::ErrorKind::ConnectionAborted.into());
             }
+            Frame::Leads { group, term } => {
+                // Lost when the driver is behind: it is said again, and hints tell it too.
+                let _ = self.events.try_send(Event::Leads { node: from, group, term });
+            }
             Frame::Alive => {}
             Frame::Hello { .. } | Frame::Response { .. } => {
                 return Err(invalid("out of place".into()));

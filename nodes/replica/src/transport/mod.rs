@@ -139,6 +139,14 @@ impl Transport {
         peer.queue.try_send(Outgoing { bytes: frame::encode(frame), request: None }).is_ok()
     }
 
+    /// Sends a frame to all peers that have room for it now.
+    pub fn broadcast(&self, frame: &Frame) {
+        for peer in self.peers.values() {
+            // Dropped where there is no room: what is broadcast is said again.
+            let _ = peer.queue.try_send(Outgoing { bytes: frame::encode(frame), request: None });
+        }
+    }
+
     /// Sends a frame to `peer` and waits for room.
     pub async fn send_waiting(&self, peer: NodeId, frame: &Frame) -> bool {
         let Some(peer) = self.peers.get(&peer) else { return false };
