@@ -2,6 +2,7 @@
 //!
 //! `cargo run --release -p loadgen --example pacing -- 10000 8` drives 10,000/s for 8 s. The server's
 //! threads are named as a cluster's, so the report tells both sides' processors apart.
+#![allow(clippy::disallowed_methods, reason = "runs outside the simulation")]
 
 use axum::routing::post;
 use axum::{Json, Router};

@@ -18,6 +18,7 @@
 //! | `consistency` | after the load: is every acknowledged write stored? |
 //! | `embedded` | the same against a cluster in this process |
 //! | `progress`, `cli` | what a person sees |
+#![allow(clippy::disallowed_methods, reason = "runs outside the simulation, beside the cluster")]
 
 pub mod cli;
 pub mod progress;

@@ -1,5 +1,6 @@
 //! The generator against a small server of known behaviour: that it sends what it says, measures what
 //! happens, and blames the right side.
+#![allow(clippy::disallowed_methods, reason = "runs outside the simulation")]
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

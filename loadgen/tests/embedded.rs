@@ -1,4 +1,5 @@
 //! The generator against the real cluster in this process, gently: that the two fit together.
+#![allow(clippy::disallowed_methods, reason = "runs outside the simulation")]
 
 use loadgen::{LoadOptions, Silent, run_embedded};
 

@@ -1,6 +1,7 @@
 //! Writes the invented report as a page to the path given, to look at: `cargo run -p reports --example
 //! sample_page -- /tmp/sample.html`. With a second argument (`json`, `junit`, `markdown`, `terminal`) it
 //! prints that form as well.
+#![allow(clippy::disallowed_methods, reason = "an example writes its own file")]
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -101,21 +101,23 @@ pub fn encode(message: &Message) -> Vec<u8> {
 /// [`CodecError`] if there is none.
 pub fn decode(bytes: &[u8]) -> Result<Message, CodecError> {
     let wire: WireMessage<'_> = postcard::from_bytes(bytes)?;
-    let mut message = Message::default();
-    message.msg_type = message_type(wire.kind)?;
-    message.to = wire.to;
-    message.from = wire.from;
-    message.term = wire.term;
-    message.log_term = wire.log_term;
-    message.index = wire.index;
-    message.entries = wire.entries.iter().map(entry_of).collect::<Result<Vec<_>, _>>()?.into();
-    message.commit = wire.commit;
-    message.commit_term = wire.commit_term;
-    message.request_snapshot = wire.request_snapshot;
-    message.reject = wire.reject;
-    message.reject_hint = wire.reject_hint;
-    message.context = Bytes::copy_from_slice(wire.context);
-    message.priority = wire.priority;
+    let mut message = Message {
+        msg_type: message_type(wire.kind)?,
+        to: wire.to,
+        from: wire.from,
+        term: wire.term,
+        log_term: wire.log_term,
+        index: wire.index,
+        entries: wire.entries.iter().map(entry_of).collect::<Result<Vec<_>, _>>()?.into(),
+        commit: wire.commit,
+        commit_term: wire.commit_term,
+        request_snapshot: wire.request_snapshot,
+        reject: wire.reject,
+        reject_hint: wire.reject_hint,
+        context: Bytes::copy_from_slice(wire.context),
+        priority: wire.priority,
+        ..Message::default()
+    };
     if let Some(snapshot) = wire.snapshot {
         message.set_snapshot(snapshot_of(snapshot));
     }
@@ -147,24 +149,24 @@ fn wire_entry(entry: &Entry) -> WireEntry<'_> {
 }
 
 fn entry_of(wire: &WireEntry<'_>) -> Result<Entry, CodecError> {
-    let mut entry = Entry::default();
-    entry.entry_type = match wire.kind {
+    let entry_type = match wire.kind {
         0 => EntryType::EntryNormal,
         1 => EntryType::EntryConfChange,
         2 => EntryType::EntryConfChangeV2,
         number => return Err(CodecError::UnknownType { what: "entry", number }),
     };
-    entry.term = wire.term;
-    entry.index = wire.index;
-    entry.data = Bytes::copy_from_slice(wire.data);
-    entry.context = Bytes::copy_from_slice(wire.context);
-    Ok(entry)
+    Ok(Entry {
+        entry_type,
+        term: wire.term,
+        index: wire.index,
+        data: Bytes::copy_from_slice(wire.data),
+        context: Bytes::copy_from_slice(wire.context),
+        ..Entry::default()
+    })
 }
 
 fn snapshot_of(wire: WireSnapshot) -> Snapshot {
-    let mut conf_state = ConfState::default();
-    conf_state.voters = wire.voters;
-    conf_state.learners = wire.learners;
+    let conf_state = ConfState { voters: wire.voters, learners: wire.learners, ..ConfState::default() };
     let mut snapshot = Snapshot::default();
     let metadata = snapshot.mut_metadata();
     metadata.index = wire.index;

@@ -15,6 +15,7 @@
 //! | [`cli`] | the command line |
 //!
 //! Empty without the feature `sim`.
+#![allow(clippy::disallowed_methods, reason = "runs outside the simulation, beside the cluster")]
 #![cfg(feature = "sim")]
 
 pub mod aftermath;

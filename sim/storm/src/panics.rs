@@ -27,7 +27,10 @@ pub fn install() {
             };
             let file = info.location().map_or("", |place| place.file());
             let line = info.location().map_or(0, |place| place.line());
-            let text = info.payload_as_str().unwrap_or("without a message");
+            let payload = info.payload();
+            let text = payload.downcast_ref::<String>().map(String::as_str);
+            let text =
+                text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("without a message");
             let panic = Panic { text: format!("{text} (at {file}:{line})"), in_harness: is_harness(file) };
             PANICS.lock().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_insert(panic);
         }));

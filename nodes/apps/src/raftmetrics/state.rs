@@ -171,7 +171,9 @@ mod tests {
     #[test]
     fn a_missing_chunk_is_noticed() {
         let (mut state, mut rows) = (State::default(), Rows::default());
-        (0..300).for_each(|i| drop(record(&mut state, "m", f64::from(i))));
+        for i in 0..300 {
+            record(&mut state, "m", f64::from(i));
+        }
         rows.write(state.take_changes());
         rows.0.pop_last();
         assert!(State::default().restore(&mut rows.0.into_iter()).is_err());

@@ -290,7 +290,7 @@ async fn stream_snapshot(
     let peer: NodeId = message.to;
     for number in 0.. {
         let (back, chunk) = rt::task::blocking(move || {
-            let chunk = reader.next();
+            let chunk = reader.next_chunk();
             (reader, chunk)
         })
         .await;

@@ -1,6 +1,7 @@
 //! A group's log as raft-rs reads it: a mirror in memory of what is on the disk. Compaction bounds it.
 
 use super::changes::{GroupRecord, Position};
+use crate::options::GroupSpec;
 use raft::eraftpb::{ConfState, Entry, Snapshot};
 use raft::{Error, GetEntriesContext, RaftState, Storage, StorageError};
 use std::collections::VecDeque;
@@ -80,10 +81,8 @@ impl GroupLog {
 
     /// The group's members.
     pub fn conf_state(&self) -> ConfState {
-        let mut state = ConfState::default();
-        state.voters = self.record.spec.voters.clone();
-        state.learners = self.record.spec.learners.clone();
-        state
+        let GroupSpec { voters, learners, .. } = &self.record.spec;
+        ConfState { voters: voters.clone(), learners: learners.clone(), ..ConfState::default() }
     }
 
     fn entry(&self, index: u64) -> Option<&Entry> {

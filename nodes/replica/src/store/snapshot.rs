@@ -44,7 +44,7 @@ impl SnapshotReader {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn next(&mut self) -> Result<Chunk, StoreError> {
+    pub fn next_chunk(&mut self) -> Result<Chunk, StoreError> {
         let from = match &self.after {
             None => Bound::Unbounded,
             Some(key) => Bound::Excluded(key.as_slice()),

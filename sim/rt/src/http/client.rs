@@ -90,11 +90,14 @@ impl RequestError {
 
 type Connection = SendRequest<Full<Bytes>>;
 
+/// Idle connections by host, with the time since when they are idle; the newest last.
+type Pool = BTreeMap<String, Vec<(Connection, Instant)>>;
+
 /// Sends requests over kept-alive connections. Clones share the pool.
 #[derive(Clone)]
 pub struct Client {
     options: ClientOptions,
-    idle: Arc<Mutex<BTreeMap<String, Vec<(Connection, Instant)>>>>,
+    idle: Arc<Mutex<Pool>>,
 }
 
 impl Client {
@@ -181,7 +184,7 @@ impl Client {
         Ok(connection)
     }
 
-    fn pool(&self) -> MutexGuard<'_, BTreeMap<String, Vec<(Connection, Instant)>>> {
+    fn pool(&self) -> MutexGuard<'_, Pool> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
