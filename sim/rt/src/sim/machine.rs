@@ -58,7 +58,8 @@ impl World {
         Fut: Future<Output = ()> + 'static,
     {
         let origin = std::panic::Location::caller();
-        let builder = self.handle.create_node().name(name).ip(ip);
+        let handle = self.handle();
+        let builder = handle.create_node().name(name).ip(ip);
         let node = builder.init(move || super::trace::numbered(init(), origin)).build();
         let mut state = self.state();
         state.machines.push(Machine {
@@ -82,7 +83,7 @@ impl World {
     ) -> madsim::task::JoinHandle<T> {
         let node = self.state().machines[machine.index()].node;
         let future = super::trace::numbered(future, std::panic::Location::caller());
-        match self.handle.get_node(node) {
+        match self.handle().get_node(node) {
             Some(handle) => handle.spawn(future),
             // Every machine was built by this runtime and none is ever removed.
             None => unreachable!("machine {machine:?} has no node"),
@@ -120,7 +121,7 @@ impl World {
         };
         self.record(id.number(), kind, 0, 0);
         self.close_sockets(id, if loss == Loss::Crash { Silence::Reset } else { Silence::Mute });
-        self.handle.kill(node);
+        self.handle().kill(node);
         true
     }
 
@@ -138,7 +139,7 @@ impl World {
         };
         self.record(id.number(), "start", 0, 0);
         self.powered_again(id);
-        self.handle.restart(node);
+        self.handle().restart(node);
     }
 
     /// Stops the machine's tasks from running (`SIGSTOP`); its sockets stay open. Returns false if nothing
@@ -154,7 +155,7 @@ impl World {
             machine.node
         };
         self.record(id.number(), "pause", 0, 0);
-        self.handle.pause(node);
+        self.handle().pause(node);
         true
     }
 
@@ -170,7 +171,7 @@ impl World {
             machine.node
         };
         self.record(id.number(), "resume", 0, 0);
-        self.handle.resume(node);
+        self.handle().resume(node);
     }
 
     /// Kills the machine at the `operations`-th disk operation (write, resize, sync, rename, …) from now

@@ -104,7 +104,9 @@ impl Simulation {
                 runtime.block_on(async move {
                     let world = Arc::new(World::new(seed, options));
                     CURRENT.with(|current| *current.borrow_mut() = Some(world.clone()));
-                    main(world).await
+                    let output = main(world.clone()).await;
+                    world.end().await;
+                    output
                 })
             })
             .map_err(|error| SimulationError::NoThread(error.to_string()))?;
@@ -119,7 +121,8 @@ impl Simulation {
 /// A simulated world: its machines, links, disks and clock.
 pub struct World {
     clock: madsim::time::TimeHandle,
-    handle: madsim::runtime::Handle,
+    /// `None` once the world has ended: tasks hold the world, and the handle holds tasks.
+    handle: Mutex<Option<madsim::runtime::Handle>>,
     options: Options,
     state: Mutex<State>,
     trace: Mutex<Trace>,
@@ -136,7 +139,7 @@ impl World {
     fn new(seed: u64, options: Options) -> Self {
         World {
             clock: madsim::time::TimeHandle::current(),
-            handle: madsim::runtime::Handle::current(),
+            handle: Mutex::new(Some(madsim::runtime::Handle::current())),
             state: Mutex::new(State {
                 machines: Vec::new(),
                 net: net::Net::new(Rng::new(seed, Purpose::Network)),
@@ -146,6 +149,26 @@ impl World {
             trace: Mutex::new(Trace::new(options.keep_events)),
             options,
         }
+    }
+
+    pub(crate) fn handle(&self) -> madsim::runtime::Handle {
+        let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // Nothing is placed or injured after the end.
+        handle.unwrap_or_else(madsim::runtime::Handle::current)
+    }
+
+    /// Takes everything apart. Suspended tasks hold each other through their wakers and would never be
+    /// freed: their machines are killed, and get a moment to drop them.
+    async fn end(&self) {
+        let ids: Vec<_> = (0..self.state().machines.len()).map(MachineId::from_index).collect();
+        for id in ids {
+            self.stop(id, machine::Loss::Crash);
+        }
+        timer::Sleep::new(self.clock.now_instant() + Duration::from_millis(1)).await;
+        CURRENT.with(|current| *current.borrow_mut() = None);
+        self.handle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let machines = std::mem::take(&mut self.state().machines);
+        drop(machines);
     }
 
     /// Simulated nanoseconds since the start.
