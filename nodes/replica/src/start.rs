@@ -6,6 +6,7 @@ use crate::options::{GroupSpec, ReplicaOptions};
 use crate::store::{Store, StoreError};
 use crate::transport::{self, Transport};
 use rt::net::TcpListener;
+use rt::profile::{self, Section};
 use rt::task::{self, JoinHandle, TaskGroup};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -76,7 +77,7 @@ pub async fn start_on(options: ReplicaOptions, listener: TcpListener) -> Result<
     let door = events.clone();
     let doors = Arc::new(TaskGroup::default());
     tasks.spawn(async move { transport::listen(listener, &options, door, doors).await });
-    let driving = task::spawn(driver.run());
+    let driving = task::spawn(profile::measure(Section::Raft, driver.run()));
     Ok(Replica { events, gateway, driving, _tasks: tasks })
 }
 

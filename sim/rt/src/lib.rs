@@ -16,6 +16,7 @@
 //! | [`http`] | serving an axum `Router`, a pooled client |
 //! | [`disk`] | files, directories and what makes them durable |
 //! | [`random`] | randomness |
+//! | [`profile`] | where a simulation's wall time goes |
 //! | [`sim`] | the simulated arm's controls, for `world` only |
 //!
 //! What is not simulated is not exported: a missing thing fails to compile and never panics at run time.
@@ -29,6 +30,7 @@ compile_error!(
 pub mod disk;
 pub mod http;
 pub mod net;
+pub mod profile;
 pub mod random;
 mod select;
 #[cfg(feature = "sim")]

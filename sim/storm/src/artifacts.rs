@@ -16,7 +16,7 @@ use world::Plan;
 /// If a file cannot be written, or the run cannot be repeated.
 pub fn keep(folder: &Path, plan: Plan, replay: &str, build: &BuildInfo) -> io::Result<Vec<String>> {
     let folder = folder.join(format!("seed-{}", plan.seed));
-    let outcomes = run(plan, Keep { events: true, timeline: false }, replay.to_owned());
+    let outcomes = run(plan, Keep { events: true, ..Keep::default() }, replay.to_owned());
     save(&folder, &outcomes.map_err(io::Error::other)?, build)
 }
 

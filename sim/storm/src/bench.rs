@@ -4,6 +4,7 @@ use crate::run::{Keep, run};
 use crate::scenario::Scenario;
 use anyhow::Context;
 use reports::model::SeedVerdict;
+use rt::profile::Section;
 
 /// What the issue asks for.
 const TARGET: f64 = 100.0;
@@ -49,5 +50,23 @@ pub fn bench(seeds: u64) -> anyhow::Result<()> {
     );
     let verdict = if simulated / wall >= TARGET { "reached" } else { "MISSED" };
     println!("target     {TARGET:.0}: {verdict}");
+    println!("where the wall time goes (measured in {PROFILED} further runs, which measuring slows down):");
+    print_shares(scenario)
+}
+
+/// Seeds that are measured by section.
+const PROFILED: u64 = 3;
+
+fn print_shares(scenario: Scenario) -> anyhow::Result<()> {
+    let mut total = [0u64; 6];
+    for seed in 0..PROFILED {
+        let keep = Keep { profile: true, ..Keep::default() };
+        let sections = run(scenario.plan(seed), keep, String::new())?.profile.unwrap_or_default();
+        total.iter_mut().zip(sections).for_each(|(sum, ns)| *sum += ns);
+    }
+    let all = total.iter().sum::<u64>().max(1);
+    for (section, ns) in Section::ALL.iter().zip(total) {
+        println!("  {:<8} {:>5.1} %", section.name(), ns as f64 * 100.0 / all as f64);
+    }
     Ok(())
 }

@@ -323,7 +323,7 @@ fn run_replay(replay: Replay) -> anyhow::Result<ExitCode> {
         crate::logs::install(&replay.trace, &plan)?;
     }
     let line = replay_line(&plan.scenario, plan.seed, &build);
-    let keep = Keep { events: replay.save.is_some(), timeline: false };
+    let keep = Keep { events: replay.save.is_some(), ..Keep::default() };
     let outcomes = crate::run::run(plan, keep, line)?;
     if let Some(folder) = &replay.save {
         for file in artifacts::save(folder, &outcomes, &build)? {

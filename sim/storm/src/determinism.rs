@@ -99,7 +99,7 @@ fn fingerprint_in_fresh_process(
 /// # Errors
 /// If the plan or the file is no good.
 pub fn print_fingerprint(scenario: Scenario, seed: u64, events: Option<&Path>) -> anyhow::Result<()> {
-    let keep = Keep { events: events.is_some(), timeline: false };
+    let keep = Keep { events: events.is_some(), ..Keep::default() };
     let outcomes = run(scenario.plan(seed), keep, String::new())?;
     if let Some(path) = events {
         crate::artifacts::write_events(path, &outcomes)?;
@@ -111,7 +111,7 @@ pub fn print_fingerprint(scenario: Scenario, seed: u64, events: Option<&Path>) -
 fn first_difference(scenario: Scenario, seed: u64) -> anyhow::Result<String> {
     let folder = tempfile::tempdir()?;
     let (here, there) = (folder.path().join("here.log"), folder.path().join("there.log"));
-    let outcomes = run(scenario.plan(seed), Keep { events: true, timeline: false }, String::new())?;
+    let outcomes = run(scenario.plan(seed), Keep { events: true, ..Keep::default() }, String::new())?;
     crate::artifacts::write_events(&here, &outcomes)?;
     fingerprint_in_fresh_process(scenario, seed, Some(&there))?;
     let lines = |path: &Path| -> anyhow::Result<_> { Ok(BufReader::new(fs::File::open(path)?).lines()) };

@@ -4,6 +4,7 @@ use crate::cli::Trace;
 use crate::scenario::{Knobs, machine_names};
 use anyhow::Context;
 use std::fmt;
+use std::io::IsTerminal;
 use tracing_subscriber::filter::dynamic_filter_fn;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
@@ -39,7 +40,8 @@ pub(crate) fn install(trace: &Trace, plan: &Plan) -> anyhow::Result<()> {
     });
     let level = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("debug,madsim=warn,hyper=warn"));
-    let lines = tracing_subscriber::fmt::layer().with_timer(SimulatedTime).with_writer(std::io::stdout);
+    let lines = tracing_subscriber::fmt::layer().with_timer(SimulatedTime);
+    let lines = lines.with_writer(std::io::stdout).with_ansi(std::io::stdout().is_terminal());
     tracing_subscriber::registry().with(lines.with_filter(wanted)).with(level).try_init()?;
     Ok(())
 }

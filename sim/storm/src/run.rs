@@ -10,6 +10,7 @@ use check::{FinalState, LivenessFacts, Violation};
 use reports::model::{
     FaultBand, FaultCount, OperationCounts, OperationDot, SeedResult, SeedVerdict, Timeline, ViolationReport,
 };
+use rt::profile::Section;
 use rt::sim::machine::MachineId;
 use rt::sim::rng::{Purpose, Rng};
 use rt::sim::trace::Event;
@@ -35,6 +36,8 @@ pub struct Outcomes {
     pub events: Vec<(Event, String)>,
     /// The plan.
     pub plan: Plan,
+    /// Wall nanoseconds by section, in the order of `rt::profile::Section::ALL`, if they were measured.
+    pub profile: Option<[u64; 6]>,
 }
 
 /// What to keep of a run.
@@ -44,6 +47,8 @@ pub struct Keep {
     pub events: bool,
     /// The timeline, although nothing went wrong.
     pub timeline: bool,
+    /// Where the wall time goes.
+    pub profile: bool,
 }
 
 /// What is known when the simulation ends.
@@ -60,6 +65,7 @@ struct Facts {
     event_count: u64,
     events: Vec<(Event, String)>,
     machines: Vec<String>,
+    profile: Option<[u64; 6]>,
 }
 
 /// Runs `plan`. `replay` is the command that runs it again.
@@ -76,6 +82,7 @@ pub fn run(plan: Plan, keep: Keep, replay: String) -> Result<Outcomes, PlanError
         disk_delay_min: micros(plan.world.disk_us_min),
         disk_delay_max: micros(plan.world.disk_us_max),
         keep_events: keep.events,
+        profile: keep.profile,
     };
     let began = Instant::now();
     let seed = plan.seed;
@@ -90,14 +97,25 @@ pub fn run(plan: Plan, keep: Keep, replay: String) -> Result<Outcomes, PlanError
         Ok(facts) => facts,
         Err(error) => {
             failed(&mut result, panics::take(seed), &error.to_string());
-            return Ok(Outcomes { result, history: Vec::new(), events: Vec::new(), plan });
+            return Ok(Outcomes { result, history: Vec::new(), events: Vec::new(), plan, profile: None });
         }
     };
+    let judging = Instant::now();
     judge(&mut result, &facts);
+    let profile = facts.profile.map(|sections| with_judging(sections, judging.elapsed()));
     if keep.timeline || result.verdict == SeedVerdict::Violated {
         result.timeline = Some(timeline(&facts));
     }
-    Ok(Outcomes { result, history: facts.history, events: facts.events, plan })
+    // The judges' share of the work belongs to the time that a seed takes.
+    result.wall_seconds = began.elapsed().as_secs_f64();
+    Ok(Outcomes { result, history: facts.history, events: facts.events, plan, profile })
+}
+
+fn with_judging(mut sections: [u64; 6], judging: Duration) -> [u64; 6] {
+    if let Some(place) = Section::ALL.iter().position(|section| *section == Section::Judges) {
+        sections[place] += u64::try_from(judging.as_nanos()).unwrap_or(u64::MAX);
+    }
+    sections
 }
 
 fn failed(result: &mut SeedResult, panic: Option<panics::Panic>, error: &str) {
@@ -135,6 +153,7 @@ async fn drive(world: Arc<World>, plan: Plan, knobs: Knobs, found: Found) -> Fac
         event_count: 0,
         events: Vec::new(),
         machines: machine_names(knobs.workers()),
+        profile: None,
     };
     let judge_machine = client_machines[0];
     let booting = aftermath.clone();
@@ -153,6 +172,7 @@ async fn drive(world: Arc<World>, plan: Plan, knobs: Knobs, found: Found) -> Fac
     facts.history = recorder.history();
     facts.sight = watch.sight(&names);
     facts.end_ns = world.now_ns();
+    facts.profile = world.take_profile();
     let trace = world.trace();
     facts.event_hash = trace.hash();
     facts.event_count = trace.count();

@@ -96,8 +96,8 @@ fn draw_knobs(rng: &mut Rng) -> BTreeMap<String, u64> {
         ("clients", rng.between(2, 6)),
         ("operations_per_second", rng.between(15, 90)),
         ("series", rng.between(1, 12)),
-        ("compact_after_entries", if rng.chance(0.6) { rng.between(4, 60) } else { 8192 }),
-        ("trailing_entries", rng.between(0, 20)),
+        ("compact_after_entries", if rng.chance(0.75) { rng.between(4, 60) } else { 8192 }),
+        ("trailing_entries", if rng.chance(0.7) { rng.between(0, 4) } else { rng.between(5, 30) }),
         ("snapshot_chunk_bytes", if rng.chance(0.5) { rng.between(100, 2000) } else { 256 << 10 }),
         ("max_batch", if rng.chance(0.3) { rng.between(1, 4) } else { 1024 }),
     ];

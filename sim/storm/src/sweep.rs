@@ -72,7 +72,7 @@ pub fn sweep(options: &SweepOptions, mut done: impl FnMut(&SeedResult)) -> Simul
 fn run_seed(options: &SweepOptions, seed: u64, timeline: bool) -> SeedResult {
     let replay = replay_line(options.scenario.name, seed, &options.build);
     let plan = options.scenario.plan(seed);
-    let keep = Keep { events: false, timeline };
+    let keep = Keep { timeline, ..Keep::default() };
     let mut result = match run(plan.clone(), keep, replay.clone()) {
         Ok(outcomes) => outcomes.result,
         Err(error) => return harness_fault(seed, replay, format!("the drawn plan is no plan: {error}")),

@@ -5,6 +5,7 @@ use check::observation::{Observation, Step as Seen};
 use replica::observe::{Observer, Step};
 use replica::{GroupId, NodeId};
 use reports::model::Leadership;
+use rt::profile::{Section, span};
 use rt::sim::World;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -124,6 +125,7 @@ impl State {
 
 impl Observer for Watch {
     fn observe(&self, node: NodeId, group: GroupId, step: Step) {
+        let _span = span(Section::Judges);
         let at_ns = self.world.now_ns();
         let (kind, detail) = in_trace(step);
         // A scenario has ten nodes at most.

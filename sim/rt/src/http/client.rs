@@ -4,6 +4,7 @@
 //! of which no byte had been sent when a pooled connection turned out to be closed goes to a fresh one.
 
 use crate::net::TcpStream;
+use crate::profile::{Section, measure};
 use crate::task;
 use crate::time::{self, Instant};
 use bytes::Bytes;
@@ -180,7 +181,7 @@ impl Client {
         let lost = |source| RequestError::Lost { host: host.into(), source };
         let (connection, driver) = handshake(TokioIo::new(stream)).await.map_err(lost)?;
         // It ends with the connection; how, the request on it learns.
-        task::spawn(async move { drop(driver.await) });
+        task::spawn(async move { drop(measure(Section::Http, driver).await) });
         Ok(connection)
     }
 

@@ -2,6 +2,7 @@
 
 use super::timer::Timer;
 use crate::net::{TcpListener, TcpStream};
+use crate::profile::{Section, measure};
 use crate::{task, time};
 use axum::Router;
 use hyper::service::service_fn;
@@ -78,7 +79,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             Ok((stream, peer)) => {
                 let shared = shared.clone();
                 task::spawn(async move {
-                    serve_connection(stream, peer, &shared).await;
+                    measure(Section::Http, serve_connection(stream, peer, &shared)).await;
                     drop(slot);
                 });
             }

@@ -56,6 +56,8 @@ pub struct Options {
     pub disk_delay_max: Duration,
     /// Keep every event, not only the hash over them.
     pub keep_events: bool,
+    /// Measure where the wall time goes, see [`crate::profile`].
+    pub profile: bool,
 }
 
 impl Default for Options {
@@ -66,6 +68,7 @@ impl Default for Options {
             disk_delay_min: Duration::from_micros(100),
             disk_delay_max: Duration::from_micros(800),
             keep_events: false,
+            profile: false,
         }
     }
 }
@@ -102,6 +105,9 @@ impl Simulation {
             .spawn(move || {
                 let runtime = madsim::runtime::Runtime::with_seed_and_config(seed, madsim::Config::default());
                 runtime.block_on(async move {
+                    if options.profile {
+                        crate::profile::start();
+                    }
                     let world = Arc::new(World::new(seed, options));
                     CURRENT.with(|current| *current.borrow_mut() = Some(world.clone()));
                     let output = main(world.clone()).await;
@@ -186,6 +192,12 @@ impl World {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Wall time by section so far, in nanoseconds and in the order of `Section::ALL`; ends the
+    /// measurement. `None` if it was not asked for.
+    pub fn take_profile(&self) -> Option<[u64; 6]> {
+        crate::profile::taken()
+    }
+
     /// The events so far.
     pub fn trace(&self) -> MutexGuard<'_, Trace> {
         self.trace.lock().unwrap_or_else(PoisonError::into_inner)
@@ -233,7 +245,9 @@ impl World {
             self.state().disk_rng.duration(min, max)
         };
         timer::Sleep::new(self.clock.now_instant() + delay).await;
+        let span = crate::profile::span(crate::profile::Section::Store);
         let output = work();
+        drop(span);
         let crash = self.state().machines[machine.index()].disk.take_crash();
         let Some(loss) = crash else { return output };
         self.stop(machine, loss);

@@ -9,6 +9,7 @@
 use super::machine::MachineId;
 use super::rng::Rng;
 use super::{World, timer};
+use crate::profile::{Section, span};
 use bytes::{Buf, Bytes};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, ErrorKind};
@@ -260,6 +261,7 @@ impl Stream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let _span = span(Section::Network);
         let Some(world) = super::current() else { return Poll::Ready(Err(ErrorKind::NotConnected.into())) };
         if self.reset {
             return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
@@ -297,6 +299,7 @@ impl Stream {
     }
 
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let _span = span(Section::Network);
         let Some(world) = super::current() else { return Poll::Ready(Err(ErrorKind::NotConnected.into())) };
         if self.shut {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
