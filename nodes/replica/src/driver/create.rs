@@ -38,8 +38,9 @@ impl Driver {
     pub(super) async fn open_found(&mut self) -> Result<(), DriverError> {
         let store = self.store.clone();
         let found = rt::task::blocking(move || -> Result<_, StoreError> {
+            let view = store.view()?;
             let groups = store.groups()?.into_iter().map(|found| {
-                let rows = store.read(found.record.spec.group)?;
+                let rows = view.of(found.record.spec.group);
                 let all = rows.all()?;
                 Ok((found, rows, all))
             });
@@ -74,7 +75,7 @@ impl Driver {
         let store = self.store.clone();
         let rows = rt::task::blocking(move || -> Result<_, StoreError> {
             store.commit(&changes)?;
-            store.read(group)
+            Ok(store.view()?.of(group))
         })
         .await?;
         self.add(record, Vec::new(), rows, Vec::new(), true)

@@ -6,7 +6,7 @@ use crate::frame::Frame;
 use crate::group::Group;
 use crate::observe::Step;
 use crate::options::ReplicaOptions;
-use crate::store::{Changes, GroupChanges, GroupRows, Position, SnapshotReader, StoreError};
+use crate::store::{Changes, GroupChanges, Position, SnapshotReader, StoreError};
 use crate::transport::Transport;
 use crate::{GroupId, NodeId, codec};
 use raft::eraftpb::{Entry, HardState, Message, MessageType};
@@ -167,18 +167,20 @@ impl Driver {
     /// One transaction, one fsync. Afterwards everything in it is durable and said so to the observer.
     async fn write(&mut self, changes: Changes) -> Result<(), DriverError> {
         let store = self.store.clone();
-        let (changes, rows) = rt::task::blocking(move || -> Result<_, StoreError> {
+        let (changes, view) = rt::task::blocking(move || -> Result<_, StoreError> {
             store.commit(&changes)?;
-            let rows = changes.groups.iter().map(|group| store.read(group.record.spec.group));
-            let rows = rows.collect::<Result<Vec<GroupRows>, _>>()?;
-            Ok((changes, rows))
+            let view = store.view()?;
+            Ok((changes, view))
         })
         .await?;
         self.commits += 1;
-        for (written, rows) in changes.groups.iter().zip(rows) {
+        // All of them, not only those written: an old view keeps the store from using space again.
+        for group in self.groups.values_mut() {
+            group.rows = Some(view.of(group.id));
+        }
+        for written in &changes.groups {
             let id = written.record.spec.group;
             if let Some(group) = self.groups.get_mut(&id) {
-                group.rows = Some(rows);
                 group.raw.mut_store().durable_applied = written.record.applied;
             }
             self.observe_written(written);

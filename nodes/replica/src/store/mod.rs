@@ -172,12 +172,13 @@ impl Store {
         changes.commit(&self.database)
     }
 
-    /// The rows as last written, for queries and snapshots; later writes do not show in it.
+    /// The rows as last written, for queries and snapshots; later writes do not show in it. While it
+    /// lives, the space of what is overwritten cannot be used again: do not keep it longer than needed.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn read(&self, group: GroupId) -> Result<GroupRows, StoreError> {
-        Ok(GroupRows { transaction: Arc::new(self.database.begin_read()?), group })
+    pub fn view(&self) -> Result<View, StoreError> {
+        Ok(View(Arc::new(self.database.begin_read()?)))
     }
 }
 
@@ -194,6 +195,17 @@ fn decode_log_row(row: &[u8]) -> Result<Entry, String> {
         return Err("checksum does not match".into());
     }
     codec::decode_entry(body).map_err(|error| error.to_string())
+}
+
+/// The rows of all groups at one moment.
+#[derive(Clone)]
+pub struct View(Arc<ReadTransaction>);
+
+impl View {
+    /// Those of one group.
+    pub fn of(&self, group: GroupId) -> GroupRows {
+        GroupRows { transaction: self.0.clone(), group }
+    }
 }
 
 /// The rows of one group at one moment.

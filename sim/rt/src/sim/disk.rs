@@ -129,6 +129,15 @@ impl Image {
         }
     }
 
+    fn parent_exists(&self, path: &Path) -> io::Result<()> {
+        match path.parent() {
+            Some(parent) if !self.directories.contains(parent) => {
+                Err(io::Error::new(io::ErrorKind::NotFound, "no such directory"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn file(&mut self, id: u64) -> io::Result<&mut Content> {
         self.files.get_mut(&id).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
@@ -201,11 +210,7 @@ impl Disk {
         if !create {
             return Err(io::ErrorKind::NotFound.into());
         }
-        if let Some(parent) = path.parent()
-            && !image.directories.contains(parent)
-        {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "no such directory"));
-        }
+        image.parent_exists(path)?;
         image.operation();
         let id = image.next_file;
         image.next_file += 1;
@@ -224,6 +229,9 @@ impl Disk {
 
     pub(crate) fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut image = self.image()?;
+        if !image.directories.contains(path) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         image.operation();
         let inside = |name: &Path| name.parent() == Some(path);
         let mut names = std::mem::take(&mut image.durable_names);
@@ -236,6 +244,7 @@ impl Disk {
 
     pub(crate) fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut image = self.image()?;
+        image.parent_exists(to)?;
         image.operation();
         let id = image.live_names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         image.live_names.insert(to.to_owned(), id);

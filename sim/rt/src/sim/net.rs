@@ -3,8 +3,8 @@
 //! What it knows: one latency range for all links, cuts by direction (segments sent into a cut are held
 //! and retransmitted after it heals, as TCP does), a handshake that needs both directions and hangs
 //! across a cut, refusal where nobody listens, reset after a crash, silence after a power loss, bounded
-//! windows with back-pressure, end of stream after a close. What it leaves out: loss, bandwidth,
-//! reordering, half-close of unread data, resets by time limit.
+//! windows with back-pressure, end of stream after a close, reset after a close with unread bytes. What it
+//! leaves out: loss, bandwidth, reordering, resets by time limit.
 
 use super::machine::MachineId;
 use super::rng::Rng;
@@ -153,7 +153,9 @@ impl Connection {
 struct Pipe {
     state: Mutex<PipeState>,
     /// Wakes the reader when the next segment arrives.
-    arrival: Arc<Arrival>,
+    arrival: Arc<Bell>,
+    /// Wakes the writer when there is room again, or a reset.
+    room: Arc<Bell>,
 }
 
 #[derive(Default)]
@@ -163,7 +165,6 @@ struct PipeState {
     held: VecDeque<Content>,
     unread_bytes: usize,
     last_arrival: Option<Instant>,
-    writer_waker: Option<Waker>,
     /// The writer is gone or has shut down its side.
     writer_closed: bool,
     /// The reader is gone; bytes sent to it are answered with a reset.
@@ -172,6 +173,8 @@ struct PipeState {
     reader_mute: bool,
     /// The writer learns of a reset at this time.
     reset_at: Option<Instant>,
+    /// A reset for the writer was lost in a cut: what it sent is sent again and answered after the heal.
+    reset_owed: bool,
 }
 
 struct Segment {
@@ -185,16 +188,17 @@ enum Content {
     Reset,
 }
 
+/// Wakes the task that waits now, whichever that is.
 #[derive(Default)]
-struct Arrival(Mutex<Option<Waker>>);
+struct Bell(Mutex<Option<Waker>>);
 
-impl Arrival {
+impl Bell {
     fn set(&self, waker: Option<Waker>) -> Option<Waker> {
         std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), waker)
     }
 }
 
-impl Wake for Arrival {
+impl Wake for Bell {
     fn wake(self: Arc<Self>) {
         if let Some(waker) = self.set(None) {
             waker.wake();
@@ -204,7 +208,7 @@ impl Wake for Arrival {
 
 impl Pipe {
     fn new() -> Self {
-        Pipe { state: Mutex::new(PipeState::default()), arrival: Arc::default() }
+        Pipe { state: Mutex::new(PipeState::default()), arrival: Arc::default(), room: Arc::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, PipeState> {
@@ -224,10 +228,21 @@ impl Pipe {
     }
 
     fn wake_writer(&self) {
-        let waker = self.lock().writer_waker.take();
-        if let Some(waker) = waker {
-            waker.wake();
+        self.room.clone().wake();
+    }
+
+    /// The writer learns of a reset `after` from now; of several, the first one counts.
+    fn reset_writer(&self, world: &World, after: Duration) {
+        let clock = world.clock();
+        let at = clock.now_instant() + after;
+        {
+            let mut state = self.lock();
+            if state.reset_at.is_some_and(|known| known <= at) {
+                return;
+            }
+            state.reset_at = Some(at);
         }
+        timer::wake_at(clock, at, self.room.clone().into());
     }
 }
 
@@ -304,15 +319,18 @@ impl Stream {
         if self.shut {
             return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
         }
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
         let now = world.clock().now_instant();
         let room = {
-            let mut state = self.connection.pipes[self.side].lock();
+            let state = self.outgoing().lock();
             if self.reset || state.reset_at.is_some_and(|at| at <= now) {
                 return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
             }
             let room = WINDOW_BYTES.saturating_sub(state.unread_bytes);
             if room == 0 {
-                state.writer_waker = Some(cx.waker().clone());
+                self.outgoing().room.set(Some(cx.waker().clone()));
                 return Poll::Pending;
             }
             room.min(bytes.len())
@@ -337,16 +355,23 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if super::current().is_none() {
+        let Some(world) = super::current() else { return };
+        // The machine may be dead: then its ends were closed before and this changes nothing.
+        if self.outgoing().lock().writer_closed {
             return;
         }
-        // The machine may be dead: then its ends were closed before and this changes nothing.
-        let silent = self.outgoing().lock().writer_closed;
-        if !silent {
+        let unread = {
+            let mut incoming = self.incoming().lock();
+            incoming.reader_closed = true;
+            incoming.segments.iter().any(|segment| matches!(segment.content, Content::Data(_)))
+        };
+        if unread && !self.reset {
+            // As on Linux: whoever closes without having read everything says so.
+            world.answer_with_reset(&self.connection, 1 - self.side, Duration::ZERO);
+        } else {
             let _ = self.shutdown();
-            self.outgoing().lock().writer_closed = true;
-            self.incoming().lock().reader_closed = true;
         }
+        self.outgoing().lock().writer_closed = true;
     }
 }
 
@@ -380,16 +405,17 @@ impl World {
         }
     }
 
-    /// The other end is gone: its kernel answers what end `side` sent with a reset.
+    /// The other end is gone: its kernel answers what end `side` sent, and what takes `latency` to get
+    /// there, with a reset.
     fn answer_with_reset(&self, connection: &Connection, side: usize, latency: Duration) {
         let (from, to) = connection.link(side);
         if self.state().net.is_cut(to, from) {
+            connection.pipes[side].lock().reset_owed = true;
             return;
         }
         let back = latency + self.latency();
-        connection.pipes[side].lock().reset_at = Some(self.clock().now_instant() + back);
+        connection.pipes[side].reset_writer(self, back);
         connection.pipes[1 - side].send(self, Content::Reset, back);
-        connection.pipes[side].wake_writer();
     }
 
     fn resolve(&self, address: &str) -> io::Result<(MachineId, SocketAddr)> {
@@ -507,6 +533,11 @@ impl World {
             for side in [0, 1] {
                 if connection.link(side) == (from, to) {
                     self.release(&connection, side);
+                    let owed = std::mem::take(&mut connection.pipes[1 - side].lock().reset_owed);
+                    if owed {
+                        let pause = self.retransmission_pause();
+                        self.answer_with_reset(&connection, 1 - side, pause);
+                    }
                 }
             }
         }
@@ -524,15 +555,20 @@ impl World {
         if held.is_empty() {
             return;
         }
-        // The retransmission timer has backed off; it fires some time after the way is free.
-        let backed_off = Duration::from_millis(self.state().net.rng.between(1, 400));
-        let pause = backed_off + self.latency();
+        let pause = self.retransmission_pause();
         if closed {
             return self.answer_with_reset(connection, side, pause);
         }
         for content in held {
             connection.pipes[side].send(self, content, pause);
         }
+    }
+
+    /// From the heal of a cut until what it swallowed arrives.
+    fn retransmission_pause(&self) -> Duration {
+        // The retransmission timer has backed off; it fires some time after the way is free.
+        let backed_off = Duration::from_millis(self.state().net.rng.between(1, 400));
+        backed_off + self.latency()
     }
 
     /// How many segments and connection requests cuts have held back so far.
@@ -568,24 +604,28 @@ impl World {
 
     fn close_end(&self, connection: &Connection, side: usize, silence: Silence) {
         let (from, to) = connection.link(side);
-        if connection.pipes[side].lock().writer_closed {
+        let (outgoing, incoming) = (&connection.pipes[side], &connection.pipes[1 - side]);
+        if silence == Silence::Mute {
+            // Even what a closed end still wanted to send or to answer is lost with the memory it lay in.
+            outgoing.lock().held.clear();
+            incoming.lock().reader_mute = true;
+        }
+        if std::mem::replace(&mut outgoing.lock().writer_closed, true) {
             return;
         }
-        connection.pipes[side].lock().writer_closed = true;
         {
-            let mut incoming = connection.pipes[1 - side].lock();
-            incoming.reader_closed = true;
-            incoming.reader_mute = silence == Silence::Mute;
-            incoming.segments.clear();
-            incoming.unread_bytes = 0;
+            let mut state = incoming.lock();
+            state.reader_closed = true;
+            state.segments.clear();
+            state.unread_bytes = 0;
         }
-        connection.pipes[1 - side].wake_writer();
+        incoming.wake_writer();
         // What the dying side had under way to its peer but held back is lost with it.
-        connection.pipes[side].lock().held.clear();
+        outgoing.lock().held.clear();
         if silence == Silence::Reset && !self.state().net.is_cut(from, to) {
             let latency = self.latency();
-            connection.pipes[side].send(self, Content::Reset, latency);
-            connection.pipes[1 - side].lock().reset_at = Some(self.clock().now_instant() + latency);
+            outgoing.send(self, Content::Reset, latency);
+            incoming.reset_writer(self, latency);
         }
     }
 
