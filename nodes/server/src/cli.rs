@@ -35,8 +35,10 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Runs a whole cluster in this process: one control node and some workers.
+    #[command(after_help = EXAMPLES)]
     Dev(Dev),
     /// Runs one node.
+    #[command(after_help = EXAMPLES)]
     Run(Box<Run>),
 }
 

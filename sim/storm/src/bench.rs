@@ -1,20 +1,108 @@
-//! How fast the simulation is, and where its time goes.
+//! The figures that this project promises, measured in one run: how fast the simulation is and where its
+//! time goes, whether seeds repeat, what load the real cluster carries, and how much memory an idle node
+//! takes.
 
+mod idle;
+
+use crate::determinism;
 use crate::run::{Keep, run};
 use crate::scenario::Scenario;
+use crate::sweep::SweepOptions;
 use anyhow::Context;
+use loadgen::{Bars, LoadOptions};
 use reports::model::SeedVerdict;
+use reports::model::{LoadStep, Validity};
 use rt::profile::Section;
 
-/// What the issue asks for.
+/// Simulated seconds a wall second.
 const TARGET: f64 = 100.0;
+/// Requests a second.
+const TARGET_RPS: f64 = 10_000.0;
+/// Resident memory of an idle worker.
+const TARGET_IDLE_MB: f64 = 60.0;
+
+/// What to measure.
+pub struct BenchOptions {
+    /// Seeds for the speed.
+    pub seeds: u64,
+    /// Seeds that are run twice; 0 leaves this out.
+    pub determinism: u64,
+    /// The real cluster under load, and an idle one.
+    pub real: bool,
+    /// How the seeds that are run twice are swept.
+    pub sweep: SweepOptions,
+}
+
+/// Measures what is asked for and prints it.
+///
+/// # Errors
+/// If a seed does not hold, or a part cannot be started.
+pub fn bench(options: &BenchOptions) -> anyhow::Result<()> {
+    let build = &options.sweep.build;
+    println!(
+        "build      commit {}, {} build, {} processors, {}",
+        build.commit, build.profile, build.cpus, build.platform
+    );
+    speed(options.seeds)?;
+    if options.determinism > 0 {
+        let sweep = SweepOptions { seeds: options.determinism, ..options.sweep.clone() };
+        let differences = determinism::check(&sweep, |_| {})?.len();
+        println!("repeats    {} seeds run twice, {differences} differences", options.determinism);
+    }
+    if options.real {
+        load()?;
+        let idle = idle::resident_mb()?;
+        println!(
+            "idle       {idle:.1} MB resident, a worker of four processes (target {TARGET_IDLE_MB}: {})",
+            word(idle < TARGET_IDLE_MB)
+        );
+    }
+    Ok(())
+}
+
+fn word(reached: bool) -> &'static str {
+    if reached { "reached" } else { "MISSED" }
+}
+
+fn load() -> anyhow::Result<()> {
+    let options = LoadOptions { rps: TARGET_RPS, ladder: false, ..LoadOptions::default() };
+    let report = loadgen::run_embedded(options, &Bars::new()).context("the load run")?;
+    let step = report.steps.last().context("no load step was run")?;
+    let LoadStep { intended, service, sent_on_time, offered, .. } = step;
+    let reached = step.validity == Validity::Valid && step.carried;
+    println!("load       {TARGET_RPS:.0} requests/s against {}: {}", report.target, word(reached));
+    println!(
+        "           {:.2} % sent within 10 ms of their due time, {} errors",
+        *sent_on_time as f64 * 100.0 / (*offered).max(1) as f64,
+        step.errors.iter().map(|e| e.count).sum::<u64>()
+    );
+    let ms = |us: u64| us as f64 / 1000.0;
+    println!(
+        "           intended p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms",
+        ms(intended.p50_us),
+        ms(intended.p99_us),
+        ms(intended.p999_us)
+    );
+    println!(
+        "           service  p50 {:.1} ms, p99 {:.1} ms, p99.9 {:.1} ms",
+        ms(service.p50_us),
+        ms(service.p99_us),
+        ms(service.p999_us)
+    );
+    println!(
+        "           generator {:.2} processors, cluster {:.2}",
+        step.client_cpus,
+        step.cluster_cpus.unwrap_or(f64::NAN)
+    );
+    Ok(())
+}
 
 /// Runs `seeds` seeds of the measured scenario, one after the other on one thread, and prints ratios of
 /// this one run.
 ///
 /// # Errors
 /// If a seed does not hold: the speed of a broken run is no speed.
-pub fn bench(seeds: u64) -> anyhow::Result<()> {
+fn speed(seeds: u64) -> anyhow::Result<()> {
     let scenario = Scenario::named("bench").context("the scenario `bench` is gone")?;
     let (mut simulated, mut wall, mut events, mut operations) = (0.0, 0.0, 0, 0);
     let mut ratios = Vec::new();
@@ -48,7 +136,7 @@ pub fn bench(seeds: u64) -> anyhow::Result<()> {
         operations as f64 / wall,
         events as f64 / wall
     );
-    let verdict = if simulated / wall >= TARGET { "reached" } else { "MISSED" };
+    let verdict = word(simulated / wall >= TARGET);
     println!("target     {TARGET:.0}: {verdict}");
     println!("where the wall time goes (measured in {PROFILED} further runs, which measuring slows down):");
     print_shares(scenario)

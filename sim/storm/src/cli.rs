@@ -30,7 +30,7 @@ Examples (cargo storm … is short for cargo run --release --features sim --bin 
   cargo storm replay reports/out/failures/seed-17/case.toml
   cargo storm plan --seed 17 > my-case.toml  a plan to edit and replay
   cargo storm check-determinism --seeds 20   one seed, one history
-  cargo storm bench                          simulated seconds a wall second
+  cargo storm bench                          speed, repeatability, load, memory
 
 Exit codes: 0 held; 1 a law was violated (before all others); 2 wrong usage or a fault of the harness;
 3 load target missed, or INVALID because of the generator.";
@@ -57,11 +57,23 @@ enum Command {
     Plan(RunSeed),
     /// Runs seeds twice, in a sweep and in fresh processes, and compares every event.
     CheckDeterminism(Determinism),
-    /// Measures simulated seconds a wall second.
+    /// Measures what this project promises: speed, repeatability, load, memory.
     Bench {
-        /// Number of seeds.
+        /// Seeds for the speed of the simulation.
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
         seeds: u64,
+        /// Seeds that are run twice and compared; 0 leaves this out.
+        #[arg(long, default_value_t = 100)]
+        determinism: u64,
+        /// Leaves out the real cluster: load and idle memory.
+        #[arg(long)]
+        no_real: bool,
+    },
+    /// Runs a node; the same as the binary `node`.
+    #[command(hide = true)]
+    Node {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
     },
     /// Lists the scenarios.
     List,
@@ -207,7 +219,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Some(Command::CheckDeterminism(check)) => check_determinism(&check),
-        Some(Command::Bench { seeds }) => bench::bench(seeds).map(|()| ExitCode::SUCCESS),
+        Some(Command::Bench { seeds, determinism, no_real }) => run_bench(seeds, determinism, !no_real),
+        Some(Command::Node { arguments }) => {
+            Ok(server::cli::run(std::iter::once(OsString::from("node")).chain(arguments)))
+        }
         Some(Command::List) => {
             SCENARIOS.iter().for_each(|scenario| println!("{:<8} {}", scenario.name, scenario.about));
             Ok(ExitCode::SUCCESS)
@@ -342,6 +357,17 @@ fn warn_if_another_program(replay: &Replay, build: &BuildInfo) {
     if let Some(profile) = replay.profile.as_ref().filter(|profile| **profile != build.profile) {
         eprintln!("warning: found with a {profile} build, this is a {} build", build.profile);
     }
+}
+
+fn run_bench(seeds: u64, determinism: u64, real: bool) -> anyhow::Result<ExitCode> {
+    let scenario = Scenario::named("storm").context("the scenario `storm` is gone")?;
+    let all = Seeds { seeds: determinism.max(1), first_seed: 0, jobs: None, scenario };
+    let sweep = SweepOptions {
+        artifacts: None,
+        ..sweep_options(&all, std::path::Path::new("."), build_info::current())
+    };
+    bench::bench(&bench::BenchOptions { seeds, determinism, real, sweep })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn check_determinism(check: &Determinism) -> anyhow::Result<ExitCode> {

@@ -26,6 +26,10 @@ use world::{Nemesis, Plan, PlanError, Recorder};
 /// How long a new cluster may take until it is ready.
 const BOOT: Duration = Duration::from_secs(20);
 
+/// A seed that takes longer is given up and reported as a fault of the harness; most take a tenth of a
+/// second.
+const WALL_LIMIT: Duration = Duration::from_secs(60);
+
 /// Everything a run leaves behind.
 pub struct Outcomes {
     /// For the report.
@@ -83,6 +87,7 @@ pub fn run(plan: Plan, keep: Keep, replay: String) -> Result<Outcomes, PlanError
         disk_delay_max: micros(plan.world.disk_us_max),
         keep_events: keep.events,
         profile: keep.profile,
+        wall_limit: WALL_LIMIT,
     };
     let began = Instant::now();
     let seed = plan.seed;

@@ -3,21 +3,25 @@
 use super::error::ApiError;
 use axum::extract::Request;
 use http::{HeaderMap, header};
+use rt::time::{self, Elapsed};
 use serde::de::DeserializeOwned;
+use std::time::Duration;
 
-/// Reads a body of at most `limit_bytes`.
+/// Reads a body of at most `limit_bytes`, for `patience` at the longest: who sends nothing more must not
+/// hold a connection for ever.
 ///
 /// # Errors
-/// [`ApiError`] if it is larger, or breaks off.
-pub async fn read(request: Request, limit_bytes: usize) -> Result<Vec<u8>, ApiError> {
+/// [`ApiError`] if it is larger, slower, or breaks off.
+pub async fn read(request: Request, limit_bytes: usize, patience: Duration) -> Result<Vec<u8>, ApiError> {
     let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     if declared.and_then(|text| text.parse::<usize>().ok()).is_some_and(|length| length > limit_bytes) {
         return Err(ApiError::TooLarge { limit_bytes });
     }
-    match axum::body::to_bytes(request.into_body(), limit_bytes).await {
-        Ok(bytes) => Ok(bytes.into()),
-        Err(error) if is_length_error(&error) => Err(ApiError::TooLarge { limit_bytes }),
-        Err(error) => Err(ApiError::invalid("body-broken", format!("the body broke off: {error}"))),
+    match time::timeout(patience, axum::body::to_bytes(request.into_body(), limit_bytes)).await {
+        Ok(Ok(bytes)) => Ok(bytes.into()),
+        Ok(Err(error)) if is_length_error(&error) => Err(ApiError::TooLarge { limit_bytes }),
+        Ok(Err(error)) => Err(ApiError::invalid("body-broken", format!("the body broke off: {error}"))),
+        Err(Elapsed) => Err(ApiError::SlowBody { patience }),
     }
 }
 
@@ -38,6 +42,10 @@ fn is_length_error(error: &axum::Error) -> bool {
 /// [`ApiError`] that names line, column and rule.
 pub fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, ApiError> {
     check_type(headers)?;
+    // A derived type takes a list of its fields as well; what is documented is an object.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(ApiError::invalid("invalid-value", "the body must be a JSON object, and is a list"));
+    }
     serde_json::from_slice(body).map_err(|error| {
         let code = if error.is_data() { "invalid-value" } else { "invalid-json" };
         ApiError::invalid(code, format!("the body is not the expected JSON: {error}"))

@@ -4,6 +4,7 @@ use axum::response::{IntoResponse, Response};
 use client::problem::{MEDIA_TYPE, Problem};
 use http::{HeaderValue, StatusCode, header};
 use replica::{ReadError, WriteError};
+use std::time::Duration;
 
 /// Why a request is not answered as asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +22,12 @@ pub enum ApiError {
     TooLarge {
         /// The limit.
         limit_bytes: usize,
+    },
+    /// The body did not come in time.
+    #[error("the body did not come within {patience:?}")]
+    SlowBody {
+        /// The limit.
+        patience: Duration,
     },
     /// The body is of a type that is not understood here.
     #[error("content type {found:?} is not understood here; send application/json")]
@@ -73,6 +80,7 @@ impl ApiError {
         match self {
             ApiError::Invalid { code, .. } => (S::BAD_REQUEST, code, "Invalid request"),
             ApiError::TooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "body-too-large", "Body too large"),
+            ApiError::SlowBody { .. } => (S::REQUEST_TIMEOUT, "body-slow", "Body too slow"),
             ApiError::ContentType { .. } => {
                 (S::UNSUPPORTED_MEDIA_TYPE, "content-type", "Content type not understood")
             }

@@ -79,8 +79,10 @@ impl EncodeMetric for SeriesHistogram<'_> {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
         let Exported { count, sum, buckets, .. } = self.0;
         let mut buckets = buckets.clone();
-        // The format wants a last bucket without bound.
-        buckets.push((f64::MAX, 0));
+        // The format wants a last bucket without bound. The largest numbers of all are in one already.
+        if buckets.last().is_none_or(|(bound, _)| bound.is_finite()) {
+            buckets.push((f64::INFINITY, 0));
+        }
         encoder.encode_histogram::<prometheus_client::encoding::NoLabelSet>(*sum, *count, &buckets, None)
     }
 

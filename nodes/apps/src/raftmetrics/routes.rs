@@ -64,7 +64,8 @@ fn key_of(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
 /// `POST /metrics`.
 async fn record(State(cluster): State<Cluster>, request: Request) -> Result<Json<Recorded>, ApiError> {
     let headers = request.headers().clone();
-    let body = body::read(request, cluster.options().max_body_bytes).await?;
+    let options = cluster.options();
+    let body = body::read(request, options.max_body_bytes, options.deadline).await?;
     let Record { metric_name, value } = body::parse(&headers, &body)?;
     check_name(&metric_name)?;
     if !value.is_finite() {

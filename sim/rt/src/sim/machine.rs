@@ -52,6 +52,7 @@ pub enum Loss {
 
 impl World {
     /// Adds a machine and starts `init` on it; every [`World::start`] runs `init` again.
+    #[track_caller]
     pub fn add_machine<F, Fut>(&self, name: &str, ip: IpAddr, init: F) -> MachineId
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -60,7 +61,14 @@ impl World {
         let origin = std::panic::Location::caller();
         let handle = self.handle();
         let builder = handle.create_node().name(name).ip(ip);
-        let node = builder.init(move || super::trace::numbered(init(), origin)).build();
+        let id = MachineId::from_index(self.state().machines.len());
+        let init = move || {
+            // The first life begins before the machine is on the list.
+            let known = super::current()
+                .and_then(|world| world.state().machines.get(id.index()).map(|machine| machine.incarnation));
+            super::trace::numbered_on(Some(id), known.unwrap_or(0), init(), origin)
+        };
+        let node = builder.init(init).build();
         let mut state = self.state();
         state.machines.push(Machine {
             name: name.into(),
@@ -72,17 +80,23 @@ impl World {
             paused: false,
             disk: DiskState::default(),
         });
-        MachineId::from_index(state.machines.len() - 1)
+        id
     }
 
     /// Starts a task on a machine from outside, for clients of a test.
+    #[track_caller]
     pub fn spawn_on<T: Send + 'static>(
         &self,
         machine: MachineId,
         future: impl Future<Output = T> + Send + 'static,
     ) -> madsim::task::JoinHandle<T> {
-        let node = self.state().machines[machine.index()].node;
-        let future = super::trace::numbered(future, std::panic::Location::caller());
+        let (node, incarnation) = {
+            let state = self.state();
+            let machine = &state.machines[machine.index()];
+            (machine.node, machine.incarnation)
+        };
+        let origin = std::panic::Location::caller();
+        let future = super::trace::numbered_on(Some(machine), incarnation, future, origin);
         match self.handle().get_node(node) {
             Some(handle) => handle.spawn(future),
             // Every machine was built by this runtime and none is ever removed.
@@ -102,7 +116,7 @@ impl World {
 
     pub(crate) fn stop(&self, id: MachineId, loss: Loss) -> bool {
         let kind = if loss == Loss::Crash { "crash" } else { "power_loss" };
-        let node = {
+        let (node, was_paused) = {
             let mut state = self.state();
             let super::State { machines, disk_rng, .. } = &mut *state;
             let machine = &mut machines[id.index()];
@@ -114,14 +128,19 @@ impl World {
                 return false;
             }
             machine.running = false;
-            machine.paused = false;
             machine.incarnation += 1;
             machine.disk.enter_incarnation(machine.incarnation);
-            machine.node
+            (machine.node, std::mem::take(&mut machine.paused))
         };
         self.record(id.number(), kind, 0, 0);
         self.close_sockets(id, if loss == Loss::Crash { Silence::Reset } else { Silence::Mute });
-        self.handle().kill(node);
+        let handle = self.handle();
+        if was_paused {
+            // madsim would drop paused tasks here and now, as if they were the killer's own. So they die
+            // like all others: by the executor, in their own place.
+            handle.resume(node);
+        }
+        handle.kill(node);
         true
     }
 

@@ -21,6 +21,7 @@ use rng::{Purpose, Rng};
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use trace::Trace;
@@ -39,7 +40,7 @@ pub(crate) fn current() -> Option<Arc<World>> {
 /// nanoseconds. `None` outside a simulation. For log lines and filters.
 pub fn whereabouts() -> Option<(u16, u64)> {
     let world = current()?;
-    let machine = world.try_current_machine().map_or(0, MachineId::number);
+    let machine = trace::here().machine.map_or(0, MachineId::number);
     Some((machine, world.now_ns()))
 }
 
@@ -56,6 +57,9 @@ pub struct Options {
     pub disk_delay_max: Duration,
     /// Keep every event, not only the hash over them.
     pub keep_events: bool,
+    /// A simulation that has not ended after this much wall time is given up. Its thread cannot be
+    /// stopped: it goes on for as long as the process does.
+    pub wall_limit: Duration,
     /// Measure where the wall time goes, see [`crate::profile`].
     pub profile: bool,
 }
@@ -69,6 +73,7 @@ impl Default for Options {
             disk_delay_max: Duration::from_micros(800),
             keep_events: false,
             profile: false,
+            wall_limit: Duration::from_secs(120),
         }
     }
 }
@@ -79,6 +84,9 @@ pub enum SimulationError {
     /// Something inside it panicked.
     #[error("panic inside the simulation: {0}")]
     Panicked(String),
+    /// It did not end in time: a dead lock, or an endless loop.
+    #[error("the simulation did not end within {0:?} of wall time")]
+    Hung(Duration),
     /// The operating system gave no thread.
     #[error("no thread for the simulation: {0}")]
     NoThread(String),
@@ -98,13 +106,15 @@ impl Simulation {
         Fut: Future<Output = T>,
         T: Send + 'static,
     {
+        let limit = options.wall_limit;
+        let (sender, result) = std::sync::mpsc::channel();
         // A fresh thread: std's HashMap keys and hyper's date cache are seeded once a thread.
         #[allow(clippy::disallowed_methods, reason = "the thread is the simulation, not part of it")]
         let thread = std::thread::Builder::new()
             .name(format!("seed-{seed}"))
             .spawn(move || {
                 let runtime = madsim::runtime::Runtime::with_seed_and_config(seed, madsim::Config::default());
-                runtime.block_on(async move {
+                let output = runtime.block_on(async move {
                     if options.profile {
                         crate::profile::start();
                     }
@@ -113,15 +123,28 @@ impl Simulation {
                     let output = main(world.clone()).await;
                     world.end().await;
                     output
-                })
+                });
+                drop(runtime);
+                // Nobody waits for a simulation that was given up.
+                let _ = sender.send(output);
             })
             .map_err(|error| SimulationError::NoThread(error.to_string()))?;
-        thread.join().map_err(|panic| {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-            SimulationError::Panicked(text.unwrap_or_else(|| "without a message".into()))
-        })
+        match result.recv_timeout(limit) {
+            Ok(output) => return Ok(output),
+            Err(RecvTimeoutError::Timeout) => return Err(SimulationError::Hung(limit)),
+            // The thread has panicked, or is about to end without a result.
+            Err(RecvTimeoutError::Disconnected) => {}
+        }
+        let ended = thread.join().map(|()| "ended without a result".to_owned());
+        let text = ended.unwrap_or_else(|panic| panic_text(&*panic));
+        Err(SimulationError::Panicked(text))
     }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+    text.unwrap_or_else(|| "without a message".into())
 }
 
 /// A simulated world: its machines, links, disks and clock.
@@ -226,16 +249,20 @@ impl World {
         Ok(machine.disk.at(machine.incarnation))
     }
 
-    fn try_current_machine(&self) -> Option<MachineId> {
-        let node = madsim::plugin::node();
-        let state = self.state();
-        state.machines.iter().position(|machine| machine.node == node).map(MachineId::from_index)
-    }
-
     /// The machine that the current task runs on.
     pub(crate) fn current_machine(&self) -> io::Result<MachineId> {
-        self.try_current_machine()
-            .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "the supervisor is not a machine"))
+        let here = trace::here();
+        let machine = here
+            .machine
+            .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "the supervisor is not a machine"))?;
+        let state = self.state();
+        match state.machines.get(machine.index()) {
+            // Only destructors of a killed task can come here: they run after its machine's death.
+            Some(known) if known.incarnation != here.incarnation => {
+                Err(io::Error::other("the process of this task is dead"))
+            }
+            _ => Ok(machine),
+        }
     }
 
     pub(crate) async fn blocking<T>(&self, work: impl FnOnce() -> T) -> T {

@@ -3,6 +3,7 @@
 //! Two runs of one seed are the same run if their traces are. The hash always runs; the events
 //! themselves are kept on request.
 
+use super::machine::MachineId;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +13,24 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 thread_local! {
-    static TASK: Cell<u32> = const { Cell::new(0) };
+    static HERE: Cell<Here> = const { Cell::new(SUPERVISOR) };
+}
+
+/// Which task runs, and as part of which life of which machine. A task keeps it to its end, its
+/// destructors included: they run when its machine may live again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Here {
+    task: u32,
+    /// `None`: the supervisor's.
+    pub(crate) machine: Option<MachineId>,
+    pub(crate) incarnation: u32,
+}
+
+const SUPERVISOR: Here = Here { task: 0, machine: None, incarnation: 0 };
+
+/// Where the current task runs; the supervisor's place outside a task.
+pub(crate) fn here() -> Here {
+    HERE.get()
 }
 
 /// Something that happened at the façade.
@@ -61,7 +79,7 @@ impl Trace {
     }
 
     pub(crate) fn record(&mut self, at_ns: u64, node: u16, kind: &'static str, subject: u64, detail: u64) {
-        let event = Event { at_ns, node, task: TASK.get(), kind, subject, detail };
+        let event = Event { at_ns, node, task: HERE.get().task, kind, subject, detail };
         let kind_hash = kind.bytes().fold(0u64, |hash, byte| hash.rotate_left(5) ^ u64::from(byte));
         let place = u64::from(node) << 32 | u64::from(event.task);
         for word in [at_ns, place, kind_hash, subject, detail] {
@@ -103,27 +121,47 @@ impl Trace {
     }
 }
 
-/// Gives a task its number within the run, so that events can name it.
+/// Gives a task of the current machine its number within the run, so that events can name it.
 pub(crate) fn numbered<F: Future>(future: F, origin: &'static Location<'static>) -> Numbered<F> {
-    let number = super::current().map_or(0, |world| {
+    let Here { machine, incarnation, .. } = HERE.get();
+    numbered_on(machine, incarnation, future, origin)
+}
+
+/// The same for a task of another machine.
+pub(crate) fn numbered_on<F: Future>(
+    machine: Option<MachineId>,
+    incarnation: u32,
+    future: F,
+    origin: &'static Location<'static>,
+) -> Numbered<F> {
+    let task = super::current().map_or(0, |world| {
         let mut trace = world.trace();
         trace.tasks.push(origin);
         u32::try_from(trace.tasks.len() - 1).unwrap_or(u32::MAX)
     });
-    Numbered { number, future: Box::pin(future) }
+    Numbered { here: Here { task, machine, incarnation }, future: Some(Box::pin(future)) }
 }
 
 pub(crate) struct Numbered<F> {
-    number: u32,
-    future: Pin<Box<F>>,
+    here: Here,
+    /// `None` only while this is dropped.
+    future: Option<Pin<Box<F>>>,
 }
 
 impl<F: Future> Future for Numbered<F> {
     type Output = F::Output;
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let outer = TASK.replace(self.number);
-        let poll = self.future.as_mut().poll(cx);
-        TASK.set(outer);
+        let outer = HERE.replace(self.here);
+        let poll = self.future.as_mut().map_or(Poll::Pending, |future| future.as_mut().poll(cx));
+        HERE.set(outer);
         poll
+    }
+}
+
+impl<F> Drop for Numbered<F> {
+    fn drop(&mut self) {
+        let outer = HERE.replace(self.here);
+        self.future = None;
+        HERE.set(outer);
     }
 }
