@@ -1,7 +1,7 @@
 //! Raft messages as bytes.
 //!
 //! An own codec, because the protobuf parser that comes with raft-rs 0.7 overflows its stack on hostile
-//! bytes (RUSTSEC-2024-0437). The form is postcard of [`WireMessage`]; decoding never panics.
+//! bytes (RUSTSEC-2024-0437). The form is postcard of `WireMessage`; decoding never panics.
 
 use bytes::Bytes;
 use raft::eraftpb::{ConfState, Entry, EntryType, Message, MessageType, Snapshot};

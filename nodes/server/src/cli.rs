@@ -234,7 +234,7 @@ fn merge(run: Run, file: FileConfig) -> anyhow::Result<NodeOptions> {
     let role = role.map_err(anyhow::Error::msg)?.with_context(|| missing("role"))?;
     let listen = run.listen.or(file.listen).with_context(|| missing("listen"))?;
     let data = run.data.or(file.data).with_context(|| missing("data"))?;
-    let peers = if run.peers.is_empty() { peers_of(file.peers)? } else { run.peers.into_iter().collect() };
+    let peers = if run.peers.is_empty() { peers_of(file.peers)? } else { each_once(run.peers)? };
     if peers.is_empty() {
         bail!(missing("peers"));
     }
@@ -254,6 +254,16 @@ fn merge(run: Run, file: FileConfig) -> anyhow::Result<NodeOptions> {
         options.request_deadline = Duration::from_millis(ms);
     }
     Ok(options)
+}
+
+fn each_once(peers: Vec<(u64, String)>) -> anyhow::Result<BTreeMap<u64, String>> {
+    let mut all = BTreeMap::new();
+    for (id, address) in peers {
+        if let Some(other) = all.insert(id, address.clone()) {
+            bail!("--peers names node {id} twice, as {other} and as {address}");
+        }
+    }
+    Ok(all)
 }
 
 fn peers_of(peers: Option<BTreeMap<String, String>>) -> anyhow::Result<BTreeMap<u64, String>> {

@@ -19,19 +19,14 @@ pub fn u64() -> u64 {
     u64::from_le_bytes(bytes)
 }
 
+/// The system call fills so many bytes at most.
+const CHUNK_BYTES: usize = 256;
+
 #[allow(unsafe_code, reason = "the libc call has no safe form; pointer and length come from one slice")]
 fn getrandom(bytes: &mut [u8]) {
-    let mut filled = 0;
-    while filled < bytes.len() {
-        let rest = &mut bytes[filled..];
-        // SAFETY: `rest` is a valid, writable slice and its own length is passed.
-        let n = unsafe { libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) };
-        match usize::try_from(n) {
-            Ok(n) => filled += n,
-            Err(_) => {
-                let error = std::io::Error::last_os_error();
-                assert!(error.kind() == std::io::ErrorKind::Interrupted, "no entropy: {error}");
-            }
-        }
+    for chunk in bytes.chunks_mut(CHUNK_BYTES) {
+        // SAFETY: `chunk` is a valid, writable slice and its own length is passed.
+        let failed = unsafe { libc::getentropy(chunk.as_mut_ptr().cast(), chunk.len()) } != 0;
+        assert!(!failed, "no entropy: {}", std::io::Error::last_os_error());
     }
 }

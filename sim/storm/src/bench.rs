@@ -69,8 +69,11 @@ fn load() -> anyhow::Result<()> {
     let report = loadgen::run_embedded(options, &Bars::new()).context("the load run")?;
     let step = report.steps.last().context("no load step was run")?;
     let LoadStep { intended, service, sent_on_time, offered, .. } = step;
-    let reached = step.validity == Validity::Valid && step.carried;
-    println!("load       {TARGET_RPS:.0} requests/s against {}: {}", report.target, word(reached));
+    let verdict = match &step.validity {
+        Validity::Valid => word(step.carried).to_owned(),
+        Validity::Invalid(reason) => format!("INVALID, says nothing about the cluster: {reason}"),
+    };
+    println!("load       {TARGET_RPS:.0} requests/s against {}: {verdict}", report.target);
     println!(
         "           {:.2} % sent within 10 ms of their due time, {} errors",
         *sent_on_time as f64 * 100.0 / (*offered).max(1) as f64,

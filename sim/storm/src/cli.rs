@@ -24,7 +24,8 @@ const EXAMPLES: &str = "\
 Examples (cargo storm … is short for cargo run --release --features sim --bin storm -- …):
   cargo storm                                the main job: 100 seeds, then 200 to 10,000 requests/s
   cargo storm --seeds 1000                   more seeds
-  cargo storm sweep --seeds 200 --no-load    seeds only, with a report
+  cargo storm --seeds 200 --no-load          seeds only, with a report
+  cargo storm sweep --seeds 200              seeds only, without a page
   cargo storm run --seed 17                  one seed
   cargo storm replay --seed 17 --trace --node worker-2 --from 3s --until 4s
   cargo storm replay reports/out/failures/seed-17/case.toml

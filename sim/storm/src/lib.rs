@@ -10,7 +10,7 @@
 //! | [`sweep`] | many seeds |
 //! | [`determinism`] | one seed, one history: checked |
 //! | [`artifacts`] | what a failing seed leaves behind |
-//! | [`bench`] | how fast the simulation is |
+//! | [`mod@bench`] | the figures that are promised, measured |
 //! | [`job`] | the main job: sweep, load, report |
 //! | [`cli`] | the command line |
 //!

@@ -3,7 +3,7 @@
 //! Every file has a durable image and a live one with the writes since the last sync between them. A
 //! crash keeps the live image (the page cache survives the process). A power loss goes back to the
 //! durable one and adds a seeded part of the unsynced writes, torn at sector size. Names behave the same
-//! way: a created, renamed or removed file is so after [`Disk::sync_dir`] only.
+//! way: a created, renamed or removed file is so after `sync_dir` of its folder only.
 
 use super::machine::Loss;
 use super::rng::Rng;

@@ -2,7 +2,7 @@
 //!
 //! [`Simulation::run`] starts a madsim runtime on a fresh OS thread and hands out a [`World`], through
 //! which `world` places machines and injures them. madsim gives the executor, virtual time and the life
-//! of tasks; network ([`net`]), disks ([`disk`]), timers ([`timer`]) and the event trace ([`trace`]) are
+//! of tasks; network ([`net`]), disks ([`disk`]), timers and the event trace ([`trace`]) are
 //! ours, each drawing from its own stream of the seed ([`rng`]).
 //!
 //! Leaves out: clocks that differ between nodes, loss, bandwidth, and disk errors other than lost and
