@@ -12,6 +12,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -160,17 +161,23 @@ fn run_dev(dev: Dev) -> anyhow::Result<ExitCode> {
         listen: dev.listen,
         ..EmbeddedOptions::default()
     };
-    let cluster = Cluster::start(options)?;
-    print_welcome(&cluster, &data, dev.data.is_none());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(asked_to_end())?;
-    eprintln!("Ending …");
-    cluster.stop();
-    if dev.data.is_none() {
+    let ended = run_cluster(options, &data, dev.data.is_none());
+    if dev.data.is_none() && temporary.exists() {
         #[allow(clippy::disallowed_methods, reason = "the binary cleans up after its nodes")]
         std::fs::remove_dir_all(&temporary).context("cannot remove the temporary data")?;
     }
-    Ok(ExitCode::SUCCESS)
+    ended.map(|()| ExitCode::SUCCESS)
+}
+
+fn run_cluster(options: EmbeddedOptions, data: &std::path::Path, temporary: bool) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut ending = runtime.block_on(async { Ending::listen() })?;
+    let cluster = Cluster::start(options)?;
+    print_welcome(&cluster, data, temporary);
+    runtime.block_on(ending.asked());
+    eprintln!("Ending …");
+    cluster.stop();
+    Ok(())
 }
 
 fn print_welcome(cluster: &Cluster, data: &std::path::Path, temporary: bool) {
@@ -189,13 +196,25 @@ fn print_welcome(cluster: &Cluster, data: &std::path::Path, temporary: bool) {
     println!("Ctrl-C ends it.");
 }
 
-/// Waits for Ctrl-C or a polite signal.
-async fn asked_to_end() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    rt::select! {
-        result = tokio::signal::ctrl_c() => result,
-        _ = terminate.recv() => Ok(()),
+/// Ctrl-C and the polite signal. Listened for before anything starts: who asks early is heard too, and
+/// nothing is left lying about.
+struct Ending {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Ending {
+    fn listen() -> std::io::Result<Self> {
+        let interrupt = signal(SignalKind::interrupt())?;
+        Ok(Ending { interrupt, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Waits until the process is asked to end.
+    async fn asked(&mut self) {
+        rt::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 
@@ -206,11 +225,15 @@ fn run_node(run: Run) -> anyhow::Result<ExitCode> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.thread_name("node-runtime").enable_all().build()?;
     runtime.block_on(async {
-        let mut node = node::start(options).await?;
+        let mut ending = Ending::listen()?;
+        let mut node = rt::select! {
+            node = node::start(options) => node?,
+            () = ending.asked() => return Ok(ExitCode::SUCCESS),
+        };
         println!("{} listens on http://{}", node.name(), node.local_addr());
         let failed = rt::select! {
             ended = node.ended() => Some(ended),
-            asked = asked_to_end() => { asked?; None }
+            () = ending.asked() => None,
         };
         match failed {
             None => {

@@ -122,10 +122,12 @@ impl Server {
     }
 
     /// Stops accepting, lets requests under way finish for [`ServeOptions::drain`] at the longest.
-    pub async fn shutdown(self) {
+    pub async fn shutdown(mut self) {
         self.accepting.abort();
         self.shared.ending.store(true, Ordering::SeqCst);
         self.shared.end.notify_waiters();
+        // The address is free when the task that holds the listener is gone, not when it is told to go.
+        let _ = (&mut self.accepting).await;
         let all = u32::try_from(self.shared.options.max_connections).unwrap_or(u32::MAX);
         // Either all connections are gone, or the time is up: both end it.
         let _ = time::timeout(self.shared.options.drain, self.shared.slots.acquire_many(all)).await;

@@ -1,0 +1,30 @@
+//! The API of the real cluster, over real sockets: what is documented, what is refused, and what nothing
+//! that anybody sends can break.
+//!
+//! | module | what it holds the nodes to |
+//! |---|---|
+//! | `documented` | the answers of RaftMetrics' description, byte for byte where it gives bytes |
+//! | `numbers` | every number comes back as it was sent, sums are exact |
+//! | `auth` | who needs the token, and where the public one is refused |
+//! | `idempotency` | one key, one effect |
+//! | `reading` | consistency, paging, applied index |
+//! | `exposition` | the Prometheus text, and who gets it |
+//! | `bad_input` | bodies, queries and paths that make no sense |
+//! | `protocol` | HTTP that makes no sense |
+//! | `garbage` | random bytes, at the API and between peers |
+//! | `restart` | everything is there again after a restart |
+
+#![allow(clippy::disallowed_methods, reason = "tests look at real nodes from the outside")]
+
+mod auth;
+mod bad_input;
+mod documented;
+mod exposition;
+mod exposition_syntax;
+mod garbage;
+mod idempotency;
+mod numbers;
+mod protocol;
+mod reading;
+mod restart;
+mod site;

@@ -1,0 +1,30 @@
+//! Real processes: what `kill -9`, a polite signal and a wrong command line do to them.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `by_hand` | the README's way: start, write, stop a worker, start it again |
+//! | `killed` | `kill -9` in the middle of a stream of writes |
+//! | `refused` | command lines and data folders that a node does not start with |
+//! | `settings` | the configuration file, the environment, signals |
+//! | `under_load` | the load generator while a worker is killed |
+//! | `writers` | the stream of writes, and the account of what became of each |
+
+#![allow(clippy::disallowed_methods, reason = "tests look at real nodes from the outside")]
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+mod by_hand;
+mod killed;
+mod refused;
+mod settings;
+mod under_load;
+mod writers;
+
+const NODE: &str = env!("CARGO_BIN_EXE_node-under-test");
+
+/// Heavy tests one after another: two clusters under load at once would measure the machine's patience.
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static HEAVY: Mutex<()> = Mutex::new(());
+    // A test that failed says nothing about the next one.
+    HEAVY.lock().unwrap_or_else(PoisonError::into_inner)
+}

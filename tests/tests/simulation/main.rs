@@ -1,0 +1,27 @@
+//! What only a simulation can do: faults on purpose, and the same history again.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`stage`] | worlds of idle machines for the tests here |
+//! | [`cuts`], [`dead_ends`] | cut ways; what peers of a dead machine notice |
+//! | [`machines`], [`afterlife`] | crash, power loss, pause, restart; nothing acts after its death |
+//! | [`disk`], [`crash_points`] | what is left of writes and of names |
+//! | [`endings`] | how a simulation itself ends |
+//! | [`determinism`] | one seed, one history |
+//! | [`cluster`], [`plans`] | our cluster in the storm; plans as files |
+//! | [`cases`] | seeds that failed once |
+#![cfg(feature = "sim")]
+#![allow(clippy::disallowed_methods, reason = "tests read real files from outside the simulation")]
+
+mod afterlife;
+mod cases;
+mod cluster;
+mod crash_points;
+mod cuts;
+mod dead_ends;
+mod determinism;
+mod disk;
+mod endings;
+mod machines;
+mod plans;
+mod stage;
