@@ -137,9 +137,20 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Run(run) => run_node(*run),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}\nSee `node --help` for examples.");
+        eprintln!("error: {}\nSee `node --help` for examples.", explain(&error));
         ExitCode::from(2)
     })
+}
+
+/// An error with its causes, each said once: many of ours repeat their cause in their own text.
+pub fn explain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 fn start_logging() {

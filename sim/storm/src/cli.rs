@@ -13,6 +13,7 @@ use loadgen::{CancelToken, LoadOptions};
 use reports::model::{BuildInfo, Report, SCHEMA_VERSION, SeedVerdict};
 use reports::verdict::Verdict;
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -216,7 +217,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Run(seed)) => run_seed(&seed),
         Some(Command::Replay(replay)) => run_replay(replay),
         Some(Command::Plan(seed)) => {
-            print!("{}", seed.scenario.plan(seed.seed).to_toml());
+            say(&seed.scenario.plan(seed.seed).to_toml());
             Ok(ExitCode::SUCCESS)
         }
         Some(Command::CheckDeterminism(check)) => check_determinism(&check),
@@ -225,7 +226,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Ok(server::cli::run(std::iter::once(OsString::from("node")).chain(arguments)))
         }
         Some(Command::List) => {
-            SCENARIOS.iter().for_each(|scenario| println!("{:<8} {}", scenario.name, scenario.about));
+            SCENARIOS.iter().for_each(|scenario| say(&format!("{:<8} {}\n", scenario.name, scenario.about)));
             Ok(ExitCode::SUCCESS)
         }
         Some(Command::Fingerprint { seed, scenario, events }) => {
@@ -233,7 +234,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     result.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}\nSee `storm --help` for examples.");
+        eprintln!("error: {}\nSee `storm --help` for examples.", server::cli::explain(&error));
         ExitCode::from(2)
     })
 }
@@ -292,30 +293,40 @@ fn run_seed(seed: &RunSeed) -> anyhow::Result<ExitCode> {
     Ok(print_outcome(&outcomes))
 }
 
-fn print_outcome(outcomes: &Outcomes) -> ExitCode {
+/// Prints; a reader that has gone away (`| head`) has seen enough.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn outcome_text(outcomes: &Outcomes) -> String {
     let result = &outcomes.result;
     let word = match result.verdict {
         SeedVerdict::Held => "held",
         SeedVerdict::Violated => "VIOLATED",
         SeedVerdict::HarnessFault => "HARNESS FAULT",
     };
-    println!("seed {} {word}", result.seed);
-    println!("  {:.1} simulated seconds in {:.2} s", result.simulated_seconds, result.wall_seconds);
-    println!("  {} events, hash {}", result.events, result.event_hash);
     let reports::model::OperationCounts { ok, rejected, unknown } = result.operations;
-    println!("  operations: {ok} ok, {rejected} rejected, {unknown} unknown; {} elections", result.elections);
-    for fault in &result.faults {
-        println!("  {}: fired {}, bit {}", fault.kind, fault.fired, fault.bit);
-    }
-    for violation in &result.violations {
-        println!("  violated {}: {}", violation.judge, violation.evidence);
-    }
-    if let Some(fault) = &result.harness_fault {
-        println!("  {fault}");
-    }
+    let mut lines = vec![
+        format!("seed {} {word}", result.seed),
+        format!("  {:.1} simulated seconds in {:.2} s", result.simulated_seconds, result.wall_seconds),
+        format!("  {} events, hash {}", result.events, result.event_hash),
+        format!(
+            "  operations: {ok} ok, {rejected} rejected, {unknown} unknown; {} elections",
+            result.elections
+        ),
+    ];
+    lines.extend(result.faults.iter().map(|f| format!("  {}: fired {}, bit {}", f.kind, f.fired, f.bit)));
+    lines.extend(result.violations.iter().map(|v| format!("  violated {}: {}", v.judge, v.evidence)));
+    lines.extend(result.harness_fault.iter().map(|fault| format!("  {fault}")));
     if result.verdict != SeedVerdict::Held {
-        println!("  replay: {}", result.replay);
+        lines.push(format!("  replay: {}", result.replay));
     }
+    lines.join("\n") + "\n"
+}
+
+fn print_outcome(outcomes: &Outcomes) -> ExitCode {
+    say(&outcome_text(outcomes));
+    let result = &outcomes.result;
     ExitCode::from(match result.verdict {
         SeedVerdict::Held => 0,
         SeedVerdict::Violated => 1,

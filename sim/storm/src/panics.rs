@@ -25,7 +25,7 @@ pub fn install() {
             let Some(name) = thread.name().filter(|name| name.starts_with("seed-")) else {
                 return print(info);
             };
-            let file = info.location().map_or("", |place| place.file());
+            let file = info.location().map_or("", |place| short(place.file()));
             let line = info.location().map_or(0, |place| place.line());
             let payload = info.payload();
             let text = payload.downcast_ref::<String>().map(String::as_str);
@@ -37,6 +37,14 @@ pub fn install() {
     });
 }
 
+/// The path from the crate's own folder on, for crates that cargo has fetched.
+fn short(file: &str) -> &str {
+    match file.split_once("/registry/src/").and_then(|(_, rest)| rest.split_once('/')) {
+        Some((_, from_crate)) => from_crate,
+        None => file,
+    }
+}
+
 fn is_harness(file: &str) -> bool {
     ["sim/world", "sim/storm", "sim/check", "sim/rt", "madsim"].iter().any(|part| file.contains(part))
 }
@@ -44,4 +52,24 @@ fn is_harness(file: &str) -> bool {
 /// The panic of a seed's thread, if there was one.
 pub fn take(seed: u64) -> Option<Panic> {
     PANICS.lock().unwrap_or_else(PoisonError::into_inner).remove(&format!("seed-{seed}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fetched_crate_is_named_without_the_way_to_it() {
+        assert_eq!(
+            short("/home/me/.cargo/registry/src/some-index/raft-0.7.0/src/raft.rs"),
+            "raft-0.7.0/src/raft.rs"
+        );
+        assert_eq!(short("nodes/replica/src/group.rs"), "nodes/replica/src/group.rs");
+    }
+
+    #[test]
+    fn node_code_is_not_the_harness() {
+        assert!(is_harness("sim/world/src/nemesis.rs") && is_harness("madsim-0.2.34/src/sim/task/mod.rs"));
+        assert!(!is_harness("nodes/replica/src/group.rs") && !is_harness("raft-0.7.0/src/raft_log.rs"));
+    }
 }

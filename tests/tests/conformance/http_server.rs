@@ -5,7 +5,7 @@ use crate::http_client::{DEADLINE, client, get_request, serving};
 use axum::Router;
 use axum::routing::get;
 use rt::http::{RequestError, ServeOptions, Server, serve};
-use rt::net::TcpStream;
+use rt::net::{TcpListener, TcpStream};
 use rt::task::spawn;
 use rt::time::{Instant, sleep, timeout};
 use std::io::ErrorKind;
@@ -22,6 +22,7 @@ both_arms! {
     a_graceful_end_waits_for_requests_under_way,
     a_graceful_end_closes_idle_connections,
     a_graceful_end_does_not_wait_for_ever,
+    a_graceful_end_frees_the_address,
     a_dropped_server_ends,
 }
 
@@ -158,6 +159,16 @@ async fn a_graceful_end_does_not_wait_for_ever(place: Place) {
     timeout(DEADLINE, server.shutdown()).await.expect("it waits for a request that never ends");
     assert!(begin.elapsed() >= drain);
     assert!(asking.await.unwrap_err().may_have_arrived());
+}
+
+async fn a_graceful_end_frees_the_address(place: Place) {
+    let (mut server, address) = serving(&place, hello()).await;
+    for _ in 0..50 {
+        server.shutdown().await;
+        let listener = TcpListener::bind(&address).await.expect("nobody else listens there");
+        server = serve(listener, hello(), ServeOptions::default()).unwrap();
+    }
+    client().send(&address, get_request("/hello"), DEADLINE).await.unwrap();
 }
 
 async fn a_dropped_server_ends(place: Place) {

@@ -58,6 +58,15 @@ fn waiting_for_ever_is_an_error() {
 }
 
 #[test]
+fn a_simulation_that_hangs_is_given_up() {
+    let wall_limit = 50 * MS;
+    let options = Options { wall_limit, ..Options::default() };
+    // Stands for an endless loop: no simulated time passes, and the thread cannot be stopped.
+    let hung = Simulation::run(1, options, |_| async { std::thread::sleep(400 * MS) });
+    assert_eq!(hung, Err(SimulationError::Hung(wall_limit)));
+}
+
+#[test]
 fn tasks_that_go_on_do_not_keep_it_from_ending() {
     for seed in 0..4 {
         let result = run(seed, Options::default(), |world| async move {
