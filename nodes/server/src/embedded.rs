@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Longest wait until all nodes of a new cluster are ready.
+const READY_PATIENCE: Duration = Duration::from_secs(30);
+
 /// What a cluster in one process is started with.
 #[derive(Clone, Debug)]
 pub struct EmbeddedOptions {
@@ -69,8 +72,11 @@ impl Cluster {
         let runtime = builder.build().map_err(|source| StartError::Listen { address: listen, source })?;
         let nodes = runtime.block_on(start_nodes(&options))?;
         let cluster = Cluster { runtime, nodes, token: options.token };
-        cluster.wait_ready(Duration::from_secs(30));
-        Ok(cluster)
+        if cluster.wait_ready(READY_PATIENCE) {
+            Ok(cluster)
+        } else {
+            Err(StartError::NotReady(READY_PATIENCE))
+        }
     }
 
     /// Base URLs of all nodes, the control node first.

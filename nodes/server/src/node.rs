@@ -21,6 +21,9 @@ pub enum StartError {
     /// The replicas did not start.
     #[error(transparent)]
     Replica(#[from] replica::StartError),
+    /// The nodes run, but do not get ready.
+    #[error("the cluster was not ready after {0:?}")]
+    NotReady(std::time::Duration),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {

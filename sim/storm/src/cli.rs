@@ -33,6 +33,7 @@ Examples (cargo storm … is short for cargo run --release --features sim --bin 
   cargo storm plan --seed 17 > my-case.toml  a plan to edit and replay
   cargo storm check-determinism --seeds 20   one seed, one history
   cargo storm bench                          speed, repeatability, load, memory
+  cargo storm list                           the scenarios
 
 Exit codes: 0 held; 1 a law was violated (before all others); 2 wrong usage or a fault of the harness;
 3 load target missed, or INVALID because of the generator.";
@@ -50,16 +51,22 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Runs many seeds and reports.
+    #[command(after_help = EXAMPLES)]
     Sweep(Sweep),
     /// Runs one seed.
+    #[command(after_help = EXAMPLES)]
     Run(RunSeed),
     /// Runs a seed or a case file again, with logs in simulated time on request.
+    #[command(after_help = EXAMPLES)]
     Replay(Replay),
     /// Prints the plan of a seed as TOML, to be edited and replayed.
+    #[command(after_help = EXAMPLES)]
     Plan(RunSeed),
     /// Runs seeds twice, in a sweep and in fresh processes, and compares every event.
+    #[command(after_help = EXAMPLES)]
     CheckDeterminism(Determinism),
     /// Measures what this project promises: speed, repeatability, load, memory.
+    #[command(after_help = EXAMPLES)]
     Bench {
         /// Seeds for the speed of the simulation.
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
@@ -78,6 +85,7 @@ enum Command {
         arguments: Vec<OsString>,
     },
     /// Lists the scenarios.
+    #[command(after_help = EXAMPLES)]
     List,
     /// Prints what must be equal in every run of a seed.
     #[command(hide = true)]

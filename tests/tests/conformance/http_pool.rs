@@ -29,7 +29,7 @@ both_arms! {
 
 /// Gives time to what runs beside: an answered connection reports back to its pool, a close arrives.
 async fn settle() {
-    sleep(Duration::from_millis(30)).await;
+    sleep(Duration::from_millis(50)).await;
 }
 
 /// `/peer` answers with the peer's address, after a moment; `/never` does not answer.
@@ -74,7 +74,7 @@ async fn a_connection_with_an_open_answer_is_not_used_again(place: Place) {
     let client = client();
     let first = peer(&client, &address).await;
     settle().await;
-    let late = client.send(&address, get_request("/never"), Duration::from_millis(20)).await;
+    let late = client.send(&address, get_request("/never"), Duration::from_millis(150)).await;
     assert!(matches!(late, Err(RequestError::TimedOut { .. })), "{late:?}");
     assert_ne!(peer(&client, &address).await, first);
 }

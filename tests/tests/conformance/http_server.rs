@@ -99,7 +99,7 @@ async fn too_many_connections_wait(place: Place) {
     let first = TcpStream::connect(&address).await.unwrap();
     sleep(Duration::from_millis(10)).await;
     let client = client();
-    let waiting = client.send(&address, get_request("/hello"), Duration::from_millis(60)).await;
+    let waiting = client.send(&address, get_request("/hello"), Duration::from_millis(200)).await;
     assert!(matches!(waiting, Err(RequestError::TimedOut { .. })), "{waiting:?}");
     drop(first);
     client.send(&address, get_request("/hello"), DEADLINE).await.unwrap();

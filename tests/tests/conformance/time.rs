@@ -45,8 +45,8 @@ async fn a_sleep_into_the_past_ends_at_once(_: Place) {
 async fn a_sleep_can_be_moved_to_later(_: Place) {
     let begin = Instant::now();
     let mut alarm = sleep(5 * MS);
-    // Polled once, so that its first deadline is known to the timers.
-    assert_eq!(timeout(MS, &mut alarm).await, Err(Elapsed));
+    // Polled, so that its first deadline is known to the timers; a busy machine may even see it pass.
+    let _ = timeout(MS, &mut alarm).await;
     alarm.reset(begin + 60 * MS);
     alarm.await;
     assert!(begin.elapsed() >= 60 * MS);

@@ -4,7 +4,7 @@ use crate::cluster::Cluster;
 use crate::raftmetrics::exposition::{PartitionUp, SeriesCollector, gather};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -12,6 +12,8 @@ use prometheus_client::registry::Registry;
 use replica::driver::Status;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The same lines are valid in the older format, in which `# EOF` is a comment.
+const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct GroupLabel {
@@ -19,7 +21,9 @@ struct GroupLabel {
 }
 
 /// `GET /prometheus`, and `GET /metrics` where nothing else was asked for.
-pub async fn prometheus(State(cluster): State<Cluster>) -> Response {
+pub async fn prometheus(State(cluster): State<Cluster>, headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = if accept.contains("openmetrics") { OPENMETRICS } else { PLAIN };
     let mut registry = Registry::default();
     cluster.metrics().register(&mut registry);
     register_groups(&mut registry, &cluster.status().get().await);
@@ -32,7 +36,7 @@ pub async fn prometheus(State(cluster): State<Cluster>) -> Response {
     registry.register_collector(Box::new(SeriesCollector(gathered.series)));
     let mut body = String::new();
     match text::encode(&mut body, &registry) {
-        Ok(()) => (StatusCode::OK, [(header::CONTENT_TYPE, OPENMETRICS)], body).into_response(),
+        Ok(()) => (StatusCode::OK, [(header::CONTENT_TYPE, media_type)], body).into_response(),
         // Writing into memory has no way to fail; the type says it might.
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }

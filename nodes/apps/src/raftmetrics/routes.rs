@@ -34,7 +34,7 @@ async fn metrics(state: State<Cluster>, headers: HeaderMap) -> Response {
     if accept.contains("application/json") && !accept.contains("text/plain") {
         health::stats(state).await
     } else {
-        exposition::prometheus(state).await
+        exposition::prometheus(state, headers).await
     }
 }
 

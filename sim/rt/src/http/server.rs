@@ -98,6 +98,8 @@ async fn serve_connection(stream: TcpStream, peer: SocketAddr, shared: &Shared) 
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(Timer)
         .header_read_timeout(shared.options.header_read_timeout)
+        // Who has sent a whole request and closed its side still waits for the answer.
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let end = shared.end.notified();
