@@ -63,6 +63,15 @@ enum Handle<T> {
 }
 
 impl<T> JoinHandle<T> {
+    /// True if the task has ended, or was stopped.
+    pub fn is_finished(&self) -> bool {
+        match &self.0 {
+            Handle::Real(handle) => handle.is_finished(),
+            #[cfg(feature = "sim")]
+            Handle::Sim(handle) => handle.is_finished(),
+        }
+    }
+
     /// Stops the task at its next point of waiting.
     pub fn abort(&self) {
         match &self.0 {
@@ -94,7 +103,13 @@ impl TaskGroup {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.lock().push(spawn(future));
+        let task = spawn(future);
+        let mut tasks = self.lock();
+        // Room for a new one is made by letting go of those that have ended, before more is asked for.
+        if tasks.len() == tasks.capacity() {
+            tasks.retain(|task| !task.is_finished());
+        }
+        tasks.push(task);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
