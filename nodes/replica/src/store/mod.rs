@@ -163,8 +163,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Writes `changes` in one transaction. With `durable` it returns after the fsync; without, the
-    /// changes become durable with the next durable call at the latest.
+    /// Writes `changes` in one transaction and returns after the fsync.
     ///
     /// # Errors
     /// [`StoreError`]; the node must stop then.
