@@ -8,7 +8,9 @@
 //! Leaves out: clocks that differ between nodes, loss, bandwidth, and disk errors other than lost and
 //! torn writes.
 
+pub mod clock;
 pub mod disk;
+pub mod injection;
 pub mod machine;
 pub mod net;
 pub mod rng;
@@ -160,6 +162,7 @@ pub struct World {
 pub(crate) struct State {
     machines: Vec<Machine>,
     net: net::Net,
+    bites: injection::Bites,
     disk_rng: Rng,
     node_rng: Rng,
 }
@@ -172,6 +175,7 @@ impl World {
             state: Mutex::new(State {
                 machines: Vec::new(),
                 net: net::Net::new(Rng::new(seed, Purpose::Network)),
+                bites: injection::Bites::default(),
                 disk_rng: Rng::new(seed, Purpose::Disk),
                 node_rng: Rng::new(seed, Purpose::Node),
             }),

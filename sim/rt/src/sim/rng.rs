@@ -18,6 +18,10 @@ pub enum Purpose {
     Disk = 4,
     /// What node code draws through [`crate::random`].
     Node = 5,
+    /// How clocks go wrong.
+    Clock = 6,
+    /// Which `buggify!` sites are on, and when they fire.
+    Buggify = 7,
 }
 
 /// A ChaCha stream of the seed.

@@ -8,6 +8,7 @@
 
 mod connection;
 mod cuts;
+mod links;
 mod listener;
 mod stream;
 mod wire;
