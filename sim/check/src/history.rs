@@ -5,9 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-/// One operation of one client, from its call to its answer.
+/// One operation of one client, from its call to its answer. Calls and answers are those of append-only
+/// series unless another system says its own, see [`crate::linearizability`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Operation {
+pub struct Operation<C = Call, A = Answer> {
     /// Client that called.
     pub client: u32,
     /// Number of the call within the run, in the order of the calls.
@@ -17,9 +18,9 @@ pub struct Operation {
     /// When the answer came. `None`: the run ended first; the outcome is then `Unknown`.
     pub end_ns: Option<u64>,
     /// What was asked.
-    pub call: Call,
+    pub call: C,
     /// What came of it.
-    pub outcome: Outcome,
+    pub outcome: Outcome<A>,
 }
 
 /// What a client asked for. Series are append-only lists of numbers with a name.
@@ -54,9 +55,9 @@ pub enum Call {
 /// What came of a call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum Outcome<A = Answer> {
     /// Answered.
-    Ok(Answer),
+    Ok(A),
     /// Refused: certainly without effect.
     Rejected(String),
     /// No answer: may have taken effect, may still take effect, or never will.

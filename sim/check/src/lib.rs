@@ -16,16 +16,19 @@
 //! | conservation | Jepsen, `bank` and `counter` | [`client::conservation`] |
 //! | real-time reads | Herlihy and Wing, linearizability | [`client::real_time_reads`] |
 //! | append order | Jepsen Elle, list-append (prefixes) | [`client::append_order`] |
+//! | linearizability | Herlihy and Wing 1990; Lowe 2017; Knossos, porcupine | [`mod@linearizability`] |
 //! | liveness | TigerBeetle's VOPR | [`liveness`] |
 //!
 //! For append-only lists with unique values, append order and real-time reads together are
-//! linearizability; no search is needed. All of it is only as good as the material: a judge sees what was
+//! linearizability; no search is needed. For everything else (registers, and what a specification can be
+//! written for) [`mod@linearizability`] searches. All of it is only as good as the material: a judge sees what was
 //! written down. [`raft::ledger`] and [`client::index`] arrange the material once for all judges.
 
 pub mod client;
 pub mod exact_sum;
 pub mod final_state;
 pub mod history;
+pub mod linearizability;
 pub mod liveness;
 pub mod observation;
 pub mod raft;

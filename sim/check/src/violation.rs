@@ -48,13 +48,15 @@ pub enum Judge {
     RealTimeReads,
     /// Each series has one order, which every read is a prefix of.
     AppendOrder,
+    /// Every object behaves as if its operations happened one at a time, each between call and answer.
+    Linearizability,
     /// After the faults heal, service comes back within its bound.
     Liveness,
 }
 
 impl Judge {
     /// All judges, in the order of this page.
-    pub const ALL: [Judge; 12] = [
+    pub const ALL: [Judge; 13] = [
         Judge::ElectionSafety,
         Judge::LogMatching,
         Judge::LeaderCompleteness,
@@ -66,6 +68,7 @@ impl Judge {
         Judge::Conservation,
         Judge::RealTimeReads,
         Judge::AppendOrder,
+        Judge::Linearizability,
         Judge::Liveness,
     ];
 
@@ -83,6 +86,7 @@ impl Judge {
             Judge::Conservation => "conservation",
             Judge::RealTimeReads => "real-time-reads",
             Judge::AppendOrder => "append-order",
+            Judge::Linearizability => "linearizability",
             Judge::Liveness => "liveness",
         }
     }
