@@ -90,7 +90,7 @@ const DOORS: [(&str, &str); 16] = [
     ("futures::select", "rt::select!"),
     ("std::fs", "rt::disk"),
     ("std::net::Tcp", "rt::net"),
-    ("std::net::Udp", "nothing: datagrams are not simulated"),
+    ("std::net::Udp", "rt::net"),
     ("std::thread", "rt::task::blocking"),
     ("SystemTime", "rt::time::wall_ms"),
     ("thread_rng", "rt::random"),

@@ -12,7 +12,7 @@
 //! |---|---|
 //! | [`task`] | tasks and blocking work |
 //! | [`time`] | monotonic and wall clocks, sleeping, deadlines |
-//! | [`net`] | TCP |
+//! | [`net`] | TCP, UDP |
 //! | [`http`] | serving an axum `Router`, a pooled client |
 //! | [`disk`] | files, directories and what makes them durable |
 //! | [`random`] | randomness |

@@ -12,6 +12,7 @@ use reports::model::{
 };
 use rt::profile::Section;
 use rt::sim::machine::MachineId;
+use rt::sim::net::Latency;
 use rt::sim::rng::{Purpose, Rng};
 use rt::sim::trace::Event;
 use rt::sim::{Options, Simulation, World};
@@ -81,13 +82,16 @@ pub fn run(plan: Plan, keep: Keep, replay: String) -> Result<Outcomes, PlanError
     panics::install();
     let micros = Duration::from_micros;
     let options = Options {
-        latency_min: micros(plan.world.latency_us_min),
-        latency_max: micros(plan.world.latency_us_max),
+        latency: Latency::Uniform {
+            min: micros(plan.world.latency_us_min),
+            max: micros(plan.world.latency_us_max),
+        },
         disk_delay_min: micros(plan.world.disk_us_min),
         disk_delay_max: micros(plan.world.disk_us_max),
         keep_events: keep.events,
         profile: keep.profile,
         wall_limit: WALL_LIMIT,
+        ..Options::default()
     };
     let began = Instant::now();
     let seed = plan.seed;

@@ -136,7 +136,8 @@ impl Nemesis {
         let mut deeds = self.deeds.lock().unwrap_or_else(PoisonError::into_inner);
         let counts = deeds.counts.entry(kind).or_default();
         counts.fired += u64::from(!hit.is_empty());
-        counts.bit += u64::from(bit);
+        // What held something back while nobody was hit was another fault.
+        counts.bit += u64::from(bit && !hit.is_empty());
         deeds.bands.push(Band { kind, machines, from_ns, to_ns: self.world.now_ns() });
     }
 

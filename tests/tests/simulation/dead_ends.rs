@@ -17,8 +17,9 @@ fn a_crash_resets_the_peer() {
         assert_eq!(read_failure(&mut pair.at_other).await, ErrorKind::ConnectionReset);
         // Never accepted, and reset all the same.
         assert_eq!(read_failure(&mut second).await, ErrorKind::ConnectionReset);
+        // It is said once; after that the connection is just over.
         let written = pair.at_other.write_all(b"x").await;
-        assert_eq!(written.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_eq!(written.unwrap_err().kind(), ErrorKind::BrokenPipe);
         // The machine is up and says that nobody listens.
         let again = world.spawn_on(pair.other, async { TcpStream::connect("10.0.0.1:7000").await });
         let refused = again.await.unwrap().err().expect("nobody listens");
@@ -63,7 +64,7 @@ fn a_hasty_writer_to_a_closed_end_learns_of_it_in_time() {
             // Far quicker than a byte and its answer travel.
             sleep(Duration::from_micros(10)).await;
         };
-        assert_eq!(failure.kind(), ErrorKind::ConnectionReset);
+        assert_eq!(failure.kind(), ErrorKind::BrokenPipe);
         assert!(writes < 1000, "{writes} writes before the reset, which takes 4 ms at most");
     });
 }
@@ -75,7 +76,7 @@ fn a_power_loss_is_not_noticed_until_the_machine_is_back() {
         assert!(world.power_loss(pair.one));
         assert!(silent(&mut pair.at_other, 60 * SECOND).await);
         pair.at_other.write_all(b"are you there?").await.unwrap();
-        assert!(silent(&mut pair.at_other, 60 * SECOND).await);
+        assert!(silent(&mut pair.at_other, 50 * SECOND).await);
         world.start(pair.one);
         assert_eq!(read_failure(&mut pair.at_other).await, ErrorKind::ConnectionReset);
     });
@@ -102,7 +103,7 @@ fn a_machine_without_power_frees_a_blocked_writer_when_it_is_back() {
         let mut writing = world.spawn_on(other, async move { at_other.write_all(&vec![1; 4 << 20]).await });
         sleep(SECOND).await;
         world.power_loss(one);
-        assert!(timeout(60 * SECOND, &mut writing).await.is_err());
+        assert!(timeout(50 * SECOND, &mut writing).await.is_err());
         world.start(one);
         let written = timeout(SECOND, writing).await.expect("it writes to the dead for ever").unwrap();
         assert_eq!(written.unwrap_err().kind(), ErrorKind::ConnectionReset);

@@ -180,7 +180,10 @@ fn machines_have_names_and_loopback() {
 
 #[test]
 fn latencies_stay_in_their_range() {
-    let options = rt::sim::Options { latency_min: 5 * MS, latency_max: 8 * MS, ..Default::default() };
+    let options = rt::sim::Options {
+        latency: rt::sim::net::Latency::Uniform { min: 5 * MS, max: 8 * MS },
+        ..Default::default()
+    };
     crate::stage::run(1, options, |world| async move {
         let mut pair = crate::stage::pair(&world).await;
         for _ in 0..200 {

@@ -5,8 +5,7 @@
 //! of tasks; network ([`net`]), disks ([`disk`]), timers and the event trace ([`trace`]) are
 //! ours, each drawing from its own stream of the seed ([`rng`]).
 //!
-//! Leaves out: clocks that differ between nodes, loss, bandwidth, and disk errors other than lost and
-//! torn writes.
+//! Leaves out: clocks that differ between nodes, and disk errors other than lost and torn writes.
 
 pub mod clock;
 pub mod disk;
@@ -49,10 +48,13 @@ pub fn whereabouts() -> Option<(u16, u64)> {
 /// Fixed properties of a simulated world.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Least one-way latency of a segment.
-    pub latency_min: Duration,
-    /// Largest one-way latency of a segment.
-    pub latency_max: Duration,
+    /// One-way latency between two machines.
+    pub latency: net::Latency,
+    /// Chance that a read or write on a connection moves fewer bytes than it could.
+    pub short_io_chance: f64,
+    /// A connection on which nothing that was sent is acknowledged for so long fails at its sender with
+    /// `TimedOut`.
+    pub retransmission_limit: Duration,
     /// Least duration of a piece of blocking disk work.
     pub disk_delay_min: Duration,
     /// Largest duration of a piece of blocking disk work.
@@ -69,8 +71,9 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
-            latency_min: Duration::from_micros(200),
-            latency_max: Duration::from_millis(2),
+            latency: net::Latency::Uniform { min: Duration::from_micros(200), max: Duration::from_millis(2) },
+            short_io_chance: 0.0,
+            retransmission_limit: Duration::from_secs(60),
             disk_delay_min: Duration::from_micros(100),
             disk_delay_max: Duration::from_micros(800),
             keep_events: false,
@@ -174,7 +177,7 @@ impl World {
             handle: Mutex::new(Some(madsim::runtime::Handle::current())),
             state: Mutex::new(State {
                 machines: Vec::new(),
-                net: net::Net::new(Rng::new(seed, Purpose::Network)),
+                net: net::Net::new(seed, options.latency),
                 bites: injection::Bites::default(),
                 disk_rng: Rng::new(seed, Purpose::Disk),
                 node_rng: Rng::new(seed, Purpose::Node),

@@ -10,7 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 /// Connections that wait to be accepted.
-pub(super) struct Backlog(pub(super) Mutex<BacklogState>);
+pub(super) struct Backlog {
+    /// So many may wait; requests beyond are not answered.
+    room: usize,
+    state: Mutex<BacklogState>,
+}
 
 #[derive(Default)]
 pub(super) struct BacklogState {
@@ -20,8 +24,17 @@ pub(super) struct BacklogState {
 }
 
 impl Backlog {
+    pub(super) fn new(room: usize) -> Self {
+        Backlog { room, state: Mutex::default() }
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, BacklogState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True if no more can wait: as on Linux, one more than was asked for may.
+    pub(super) fn is_full(&self) -> bool {
+        self.lock().waiting.len() > self.room
     }
 }
 

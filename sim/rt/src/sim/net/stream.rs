@@ -9,23 +9,28 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::ReadBuf;
 
 /// One end of a connection, in the hands of a task.
 pub(crate) struct Stream {
-    pub(super) connection: Arc<Connection>,
-    pub(super) side: usize,
-    pub(super) reset: bool,
-    pub(super) shut: bool,
+    connection: Arc<Connection>,
+    side: usize,
+    /// The connection broke and said so once; from then on reads end and writes fail, as on Linux.
+    broken: bool,
+    shut: bool,
 }
 
 impl Stream {
-    pub(super) fn outgoing(&self) -> &Pipe {
+    pub(super) fn new(connection: Arc<Connection>, side: usize) -> Self {
+        Stream { connection, side, broken: false, shut: false }
+    }
+
+    fn outgoing(&self) -> &Pipe {
         &self.connection.pipes[self.side]
     }
 
-    pub(super) fn incoming(&self) -> &Pipe {
+    fn incoming(&self) -> &Pipe {
         &self.connection.pipes[1 - self.side]
     }
 
@@ -33,8 +38,27 @@ impl Stream {
         self.connection.ends[1 - self.side].address
     }
 
-    pub(super) fn record(&self, world: &World, kind: &'static str, detail: u64) {
+    fn record(&self, world: &World, kind: &'static str, detail: u64) {
         world.record(self.connection.ends[self.side].machine.number(), kind, self.connection.id, detail);
+    }
+
+    /// Says once why the connection broke.
+    fn fail(&mut self, world: &World, kind: ErrorKind) -> io::Error {
+        self.broken = true;
+        self.record(world, if kind == ErrorKind::TimedOut { "timed_out" } else { "reset" }, 0);
+        kind.into()
+    }
+
+    /// A read or write of at most `possible` bytes: all of them, or fewer if the world wants it so.
+    fn amount(world: &World, possible: usize) -> usize {
+        let chance = world.options.short_io_chance;
+        if chance > 0.0 && possible > 1 {
+            let rng = &mut world.state().net.short_io;
+            if rng.chance(chance) {
+                return usize::try_from(rng.between(1, possible as u64 - 1)).unwrap_or(possible);
+            }
+        }
+        possible
     }
 
     pub(crate) fn poll_read(
@@ -44,19 +68,24 @@ impl Stream {
     ) -> Poll<io::Result<()>> {
         let _span = span(Section::Network);
         let Some(world) = sim::current() else { return Poll::Ready(Err(ErrorKind::NotConnected.into())) };
-        if self.reset {
-            return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
+        if self.broken {
+            return Poll::Ready(Ok(()));
         }
         let now = world.clock().now_instant();
         let pipe = self.incoming();
         let mut state = pipe.lock();
         let Some(segment) = state.segments.front_mut().filter(|segment| segment.arrives <= now) else {
+            let failure = self.outgoing().lock().failure(now);
+            if let Some(kind) = failure {
+                drop(state);
+                return Poll::Ready(Err(self.fail(&world, kind)));
+            }
             pipe.arrival.set(Some(cx.waker().clone()));
             return Poll::Pending;
         };
         match &mut segment.content {
             Content::Data(bytes) => {
-                let n = bytes.len().min(buffer.remaining());
+                let n = Self::amount(&world, bytes.len().min(buffer.remaining()));
                 buffer.put_slice(&bytes[..n]);
                 bytes.advance(n);
                 if bytes.is_empty() {
@@ -72,44 +101,52 @@ impl Stream {
             Content::End => Poll::Ready(Ok(())),
             Content::Reset => {
                 drop(state);
-                self.reset = true;
-                self.record(&world, "reset", 0);
-                Poll::Ready(Err(ErrorKind::ConnectionReset.into()))
+                Poll::Ready(Err(self.fail(&world, ErrorKind::ConnectionReset)))
             }
         }
+    }
+
+    /// Why nothing can be written any more, if so.
+    fn write_failure(&mut self, world: &World, now: Instant) -> Option<io::Error> {
+        if self.shut || self.broken {
+            return Some(ErrorKind::BrokenPipe.into());
+        }
+        let mut kind = self.outgoing().lock().failure(now)?;
+        let incoming = self.incoming().lock();
+        let mut arrived = incoming.segments.iter().take_while(|segment| segment.arrives <= now);
+        if kind == ErrorKind::ConnectionReset && arrived.any(|s| matches!(s.content, Content::End)) {
+            // As on Linux: whoever has said that it sends no more, and then resets, has closed its end.
+            kind = ErrorKind::BrokenPipe;
+        }
+        drop(incoming);
+        Some(self.fail(world, kind))
     }
 
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let _span = span(Section::Network);
         let Some(world) = sim::current() else { return Poll::Ready(Err(ErrorKind::NotConnected.into())) };
-        if self.shut {
-            return Poll::Ready(Err(ErrorKind::BrokenPipe.into()));
-        }
-        if bytes.is_empty() {
+        if bytes.is_empty() && !self.shut {
             return Poll::Ready(Ok(0));
         }
-        let now = world.clock().now_instant();
-        let room = {
-            let state = self.outgoing().lock();
-            if self.reset || state.reset_at.is_some_and(|at| at <= now) {
-                return Poll::Ready(Err(ErrorKind::ConnectionReset.into()));
-            }
-            let room = WINDOW_BYTES.saturating_sub(state.unread_bytes);
-            if room == 0 {
-                self.outgoing().room.set(Some(cx.waker().clone()));
-                return Poll::Pending;
-            }
-            room.min(bytes.len())
-        };
-        let sent = Bytes::copy_from_slice(&bytes[..room]);
+        if let Some(error) = self.write_failure(&world, world.clock().now_instant()) {
+            return Poll::Ready(Err(error));
+        }
+        let room = WINDOW_BYTES.saturating_sub(self.outgoing().lock().unread_bytes);
+        if room == 0 {
+            self.outgoing().room.set(Some(cx.waker().clone()));
+            world.probe_window(&self.connection, self.side);
+            return Poll::Pending;
+        }
+        let n = Self::amount(&world, room.min(bytes.len()));
+        let sent = Bytes::copy_from_slice(&bytes[..n]);
         self.record(&world, "send", xxhash_rust::xxh3::xxh3_64(&sent));
-        self.outgoing().lock().unread_bytes += room;
+        self.outgoing().lock().unread_bytes += n;
         world.transmit(&self.connection, self.side, Content::Data(sent));
-        Poll::Ready(Ok(room))
+        Poll::Ready(Ok(n))
     }
 
     pub(crate) fn shutdown(&mut self) -> io::Result<()> {
-        if !self.shut && !self.reset {
+        if !self.shut && !self.broken {
             self.shut = true;
             if let Some(world) = sim::current() {
                 world.transmit(&self.connection, self.side, Content::End);
@@ -131,7 +168,7 @@ impl Drop for Stream {
             incoming.reader_closed = true;
             incoming.segments.iter().any(|segment| matches!(segment.content, Content::Data(_)))
         };
-        if unread && !self.reset {
+        if unread && !self.broken {
             // As on Linux: whoever closes without having read everything says so.
             world.answer_with_reset(&self.connection, 1 - self.side, Duration::ZERO);
         } else {

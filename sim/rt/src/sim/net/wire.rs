@@ -1,150 +1,235 @@
-//! Opening connections, and getting segments from one end to the other.
+//! How segments get from one end of a connection to the other: at once, late, again, or not at all.
 
-use super::SYN_RETRY;
-use super::connection::{Connection, Content, End, Pipe};
-use super::listener::{Backlog, Listener};
-use super::stream::Stream;
-use crate::sim::machine::MachineId;
-use crate::sim::{World, timer};
-use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use super::connection::{Connection, Content, HEADERS_BYTES, Held};
+use super::road::{Barrier, Trip};
+use super::{WINDOW_BYTES, Way};
+use crate::sim::{State, World, timer};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+/// First retransmission of a segment, and how much longer each later one waits.
+const RETRANSMISSION: Duration = Duration::from_millis(200);
 
 impl World {
-    pub(super) fn latency(&self) -> Duration {
-        let (min, max) = (self.options.latency_min, self.options.latency_max);
-        self.state().net.rng.duration(min, max)
+    pub(super) fn connections(&self) -> Vec<Arc<Connection>> {
+        self.state().net.connections.values().filter_map(Weak::upgrade).collect()
     }
 
-    /// Sends `content` from end `side` of a connection, or holds it back.
+    /// Sends `content` from end `side` of a connection.
     pub(super) fn transmit(&self, connection: &Connection, side: usize, content: Content) {
-        let (from, to) = connection.link(side);
-        let pipe = &connection.pipes[side];
-        {
-            let mut state = self.state();
-            let mut out = pipe.lock();
-            if out.writer_closed {
-                return;
-            }
-            if state.net.is_cut(from, to) || out.reader_mute || !out.held.is_empty() {
-                state.net.held_segments += 1;
-                out.held.push_back(content);
-                return;
-            }
-        }
-        let latency = self.latency();
-        if pipe.lock().reader_closed {
-            self.answer_with_reset(connection, side, latency);
-        } else {
-            pipe.send(self, content, latency);
+        if !connection.pipes[side].lock().writer_closed {
+            self.launch(connection, side, content, Duration::ZERO);
         }
     }
 
-    /// The other end is gone: its kernel answers what end `side` sent, and what takes `latency` to get
+    /// The same for the end's kernel, which may outlive the end, and sends it `pause` from now.
+    fn launch(&self, connection: &Connection, side: usize, content: Content, pause: Duration) {
+        let now = self.clock().now_instant();
+        let (way, pipe) = (connection.link(side), &connection.pipes[side]);
+        let (trip, unheard, gone) = {
+            let mut state = self.state();
+            let State { net, bites, .. } = &mut *state;
+            let mut out = pipe.lock();
+            if out.given_up(now) {
+                return;
+            }
+            let trip = if let Some(injection) = out.forgotten {
+                bites.bite(injection);
+                Trip::Stopped(Barrier::Cut)
+            } else if out.reader_mute || !out.held.is_empty() {
+                // In order: behind what waits already.
+                let barrier = net.road(way).and_then(|road| road.meet_barrier(bites));
+                Trip::Stopped(barrier.unwrap_or(Barrier::Cut))
+            } else {
+                let limit = self.options.retransmission_limit;
+                net.segment(bites, way, now, content.size_bytes(), limit)
+            };
+            if let Trip::Stopped(barrier) = trip {
+                net.held_segments += 1;
+                out.held.push_back(Held { content, clogged: barrier == Barrier::Clog });
+                drop((out, state));
+                if barrier == Barrier::Cut {
+                    self.start_giving_up(connection, side);
+                }
+                return;
+            }
+            // The acknowledgement would come the other way.
+            let unheard = net.is_cut((way.1, way.0));
+            (trip, unheard, out.reader_closed || connection.pipes[1 - side].lock().given_up(now))
+        };
+        let Trip::Arrives { after, retried } = trip else { return };
+        if unheard {
+            self.start_giving_up(connection, side);
+        }
+        if gone {
+            self.answer_with_reset(connection, side, pause + after);
+        } else {
+            pipe.send(self, content, pause + after, retried);
+        }
+    }
+
+    /// The other end is gone: its kernel answers what end `side` sent, and what takes `after` to get
     /// there, with a reset.
-    pub(super) fn answer_with_reset(&self, connection: &Connection, side: usize, latency: Duration) {
+    pub(super) fn answer_with_reset(&self, connection: &Connection, side: usize, after: Duration) {
+        let now = self.clock().now_instant();
         let (from, to) = connection.link(side);
-        if self.state().net.is_cut(to, from) {
-            connection.pipes[side].lock().reset_owed = true;
+        let trip = {
+            let mut state = self.state();
+            let State { net, bites, .. } = &mut *state;
+            match connection.pipes[side].lock().forgotten {
+                Some(injection) => {
+                    bites.bite(injection);
+                    Trip::Stopped(Barrier::Cut)
+                }
+                // A lost reset comes again with the next try of what it answers.
+                None => net.segment(bites, (to, from), now, HEADERS_BYTES, self.options.retransmission_limit),
+            }
+        };
+        match trip {
+            Trip::Arrives { after: back, .. } => {
+                self.reset_end(connection, side, after + back);
+            }
+            Trip::Stopped(barrier) => {
+                connection.pipes[side].lock().reset_owed = true;
+                if barrier == Barrier::Cut {
+                    self.start_giving_up(connection, side);
+                }
+            }
+        }
+    }
+
+    /// Something begins that keeps segments or their acknowledgements from end `side`'s peer: whoever
+    /// waits for an acknowledgement now, or for room, will give up unless it ends in time.
+    pub(super) fn disturb(&self, connection: &Connection, side: usize) {
+        let now = self.clock().now_instant();
+        let waits = {
+            let out = connection.pipes[side].lock();
+            out.is_under_way(now) || !out.held.is_empty() || out.unread_bytes >= WINDOW_BYTES
+        };
+        if waits {
+            self.start_giving_up(connection, side);
+        }
+    }
+
+    /// A writer waits for room. If the reader's kernel cannot be asked whether there is some, the
+    /// writer's will give up.
+    pub(super) fn probe_window(&self, connection: &Connection, side: usize) {
+        let (from, to) = connection.link(side);
+        let unheard = {
+            let state = self.state();
+            let out = connection.pipes[side].lock();
+            out.reader_mute
+                || out.forgotten.is_some()
+                || state.net.is_cut((from, to))
+                || state.net.is_cut((to, from))
+        };
+        if unheard {
+            self.start_giving_up(connection, side);
+        }
+    }
+
+    /// A way is no longer what it was: what waited for it goes on.
+    pub(super) fn settle(&self, way: Way) {
+        for connection in self.connections() {
+            for side in [0, 1] {
+                if connection.link(side) == way {
+                    self.release(&connection, side);
+                    self.try_sooner(&connection, side);
+                    self.hear_back(&connection, 1 - side);
+                }
+            }
+        }
+        self.release_letters(way);
+        let waiting = std::mem::take(&mut self.state().net.clogged);
+        waiting.into_iter().for_each(std::task::Waker::wake);
+    }
+
+    /// Sends again what was held on one direction of a connection, if it gets through now.
+    pub(super) fn release(&self, connection: &Connection, side: usize) {
+        let now = self.clock().now_instant();
+        let (from, to) = connection.link(side);
+        let (held, lost, gone) = {
+            let state = self.state();
+            let mut out = connection.pipes[side].lock();
+            if out.reader_mute || out.forgotten.is_some() || state.net.barrier((from, to)).is_some() {
+                return;
+            }
+            if out.given_up(now) {
+                out.held.clear();
+                return;
+            }
+            let lost = out.gives_up_at.is_some();
+            if !state.net.is_cut((to, from)) {
+                out.gives_up_at = None;
+            }
+            let gone = out.reader_closed || connection.pipes[1 - side].lock().given_up(now);
+            (std::mem::take(&mut out.held), lost, gone)
+        };
+        let pause = if lost { self.retransmission_pause() } else { Duration::ZERO };
+        if gone && (lost || !held.is_empty()) {
+            // Also a window probe is answered so.
+            self.answer_with_reset(connection, side, pause);
+        } else {
+            held.into_iter().for_each(|held| self.launch(connection, side, held.content, pause));
+        }
+    }
+
+    /// The way that acknowledgements of end `side`'s segments take may be free again.
+    fn hear_back(&self, connection: &Connection, side: usize) {
+        let now = self.clock().now_instant();
+        let (from, to) = connection.link(side);
+        let owed = {
+            let state = self.state();
+            let mut out = connection.pipes[side].lock();
+            if state.net.barrier((to, from)).is_some() || out.given_up(now) {
+                return;
+            }
+            let arrives = out.held.is_empty() && !out.reader_mute && out.forgotten.is_none();
+            if arrives && !state.net.is_cut((from, to)) {
+                out.gives_up_at = None;
+            }
+            std::mem::take(&mut out.reset_owed)
+        };
+        if owed {
+            let pause = self.retransmission_pause();
+            self.answer_with_reset(connection, side, pause);
+        }
+    }
+
+    /// What would have been lost several times more arrives with its next try.
+    fn try_sooner(&self, connection: &Connection, side: usize) {
+        let clock = self.clock();
+        let now = clock.now_instant();
+        let pipe = &connection.pipes[side];
+        let mut state = self.state();
+        let mut out = pipe.lock();
+        if !out.segments.iter().any(|segment| segment.retried.is_some() && segment.arrives > now) {
             return;
         }
-        let back = latency + self.latency();
-        connection.pipes[side].reset_writer(self, back);
-        connection.pipes[1 - side].send(self, Content::Reset, back);
+        let mut before = now;
+        for segment in out.segments.iter_mut().filter(|segment| segment.arrives > now) {
+            let sent = segment.retried.map_or(now, |sent| next_try(sent, now));
+            let soonest = sent + state.net.calm_latency(connection.link(side));
+            segment.arrives = segment.arrives.min(soonest).max(before);
+            before = segment.arrives;
+            timer::wake_at(clock, before, pipe.arrival.clone().into());
+        }
+        out.last_arrival = Some(before);
     }
 
-    pub(super) fn resolve(&self, address: &str) -> io::Result<(MachineId, SocketAddr)> {
-        let invalid = || io::Error::new(ErrorKind::InvalidInput, format!("{address:?} is not host:port"));
-        let (host, port) = address.rsplit_once(':').ok_or_else(invalid)?;
-        let port = port.parse().map_err(|_| invalid())?;
-        let here = self.current_machine()?;
-        let state = self.state();
-        let by_ip = host.parse::<IpAddr>().ok();
-        if by_ip.is_some_and(|ip| ip.is_loopback() || ip.is_unspecified()) || host == "localhost" {
-            return Ok((here, SocketAddr::new(state.machines[here.index()].ip, port)));
-        }
-        let found = state.machines.iter().position(|m| Some(m.ip) == by_ip || m.name == host);
-        let index = found.ok_or_else(|| io::Error::new(ErrorKind::NotFound, format!("no host {host:?}")))?;
-        Ok((MachineId::from_index(index), SocketAddr::new(state.machines[index].ip, port)))
+    /// From the end of a cut until what it swallowed is sent again.
+    fn retransmission_pause(&self) -> Duration {
+        // The retransmission timer has backed off; it fires some time after the way is free.
+        Duration::from_millis(self.state().net.dice.calm.between(1, 400))
     }
+}
 
-    pub(crate) fn listen(&self, address: &str) -> io::Result<Listener> {
-        let (machine, mut resolved) = self.resolve(address)?;
-        if machine != self.current_machine()? {
-            return Err(ErrorKind::AddrNotAvailable.into());
-        }
-        let mut state = self.state();
-        if resolved.port() == 0 {
-            resolved.set_port(state.net.ephemeral_port(machine));
-        }
-        let key = (machine, resolved.port());
-        if state.net.listeners.contains_key(&key) {
-            return Err(ErrorKind::AddrInUse.into());
-        }
-        let backlog = Arc::new(Backlog(Mutex::default()));
-        state.net.listeners.insert(key, backlog.clone());
-        Ok(Listener { backlog, machine, address: resolved })
+/// When a segment first sent at `sent` is tried again, at `now` or later.
+fn next_try(sent: Instant, now: Instant) -> Instant {
+    let (mut at, mut pause) = (sent, RETRANSMISSION);
+    while at < now {
+        at += pause;
+        pause *= 2;
     }
-
-    pub(crate) async fn connect(&self, address: &str) -> io::Result<Stream> {
-        let (to, to_address) = self.resolve(address)?;
-        let from = self.current_machine()?;
-        let mut retry = SYN_RETRY;
-        loop {
-            let latency = self.latency();
-            timer::Sleep::new(self.clock().now_instant() + latency).await;
-            let answered = {
-                let mut state = self.state();
-                let lost = state.net.is_cut(from, to) || state.net.is_cut(to, from);
-                let answered = !lost && state.machines[to.index()].powered;
-                state.net.held_connects += u64::from(lost);
-                answered
-            };
-            if answered {
-                break;
-            }
-            timer::Sleep::new(self.clock().now_instant() + retry).await;
-            retry *= 2;
-        }
-        let stream = self.open_connection(from, to, to_address);
-        let latency = self.latency();
-        timer::Sleep::new(self.clock().now_instant() + latency).await;
-        stream
-    }
-
-    pub(super) fn open_connection(
-        &self,
-        from: MachineId,
-        to: MachineId,
-        address: SocketAddr,
-    ) -> io::Result<Stream> {
-        let mut state = self.state();
-        let Some(backlog) = state.net.listeners.get(&(to, address.port())).cloned() else {
-            return Err(ErrorKind::ConnectionRefused.into());
-        };
-        let port = state.net.ephemeral_port(from);
-        let from_address = SocketAddr::new(state.machines[from.index()].ip, port);
-        let id = state.net.next_connection;
-        state.net.next_connection += 1;
-        let connection = Arc::new(Connection {
-            id,
-            ends: [End { machine: from, address: from_address }, End { machine: to, address }],
-            pipes: [Pipe::new(), Pipe::new()],
-        });
-        state.net.connections.retain(|_, connection| connection.strong_count() > 0);
-        state.net.connections.insert(id, Arc::downgrade(&connection));
-        drop(state);
-        self.record(from.number(), "connect", id, u64::from(to.number()));
-        let stream = |side| Stream { connection: connection.clone(), side, reset: false, shut: false };
-        let waker = {
-            let mut backlog = backlog.lock();
-            backlog.waiting.push_back(stream(1));
-            backlog.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        Ok(stream(0))
-    }
+    at
 }

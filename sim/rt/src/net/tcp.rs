@@ -6,6 +6,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+/// Connections that wait to be accepted, as tokio asks for.
+#[cfg(feature = "sim")]
+const BACKLOG: u32 = 1024;
+
 /// Waits for connections.
 pub struct TcpListener(Listener);
 
@@ -23,10 +27,29 @@ impl TcpListener {
     pub async fn bind(address: &str) -> io::Result<Self> {
         #[cfg(feature = "sim")]
         if let Some(world) = crate::sim::current() {
-            return Ok(TcpListener(Listener::Sim(world.listen(address)?)));
+            return Ok(TcpListener(Listener::Sim(world.listen(address, BACKLOG)?)));
         }
         #[allow(clippy::disallowed_methods, reason = "this is the door the lint points to")]
         Ok(TcpListener(Listener::Real(tokio::net::TcpListener::bind(address).await?)))
+    }
+
+    /// Like [`TcpListener::bind`], on an address with an IP, with room for about `backlog` connections that
+    /// wait to be accepted. Requests beyond that are not answered, and sent again by their kernels.
+    ///
+    /// # Errors
+    /// As the operating system says, most often `AddrInUse`.
+    pub async fn bind_with_backlog(address: &str, backlog: u32) -> io::Result<Self> {
+        #[cfg(feature = "sim")]
+        if let Some(world) = crate::sim::current() {
+            return Ok(TcpListener(Listener::Sim(world.listen(address, backlog)?)));
+        }
+        let invalid = |_| io::Error::new(io::ErrorKind::InvalidInput, format!("{address:?} is not IP:port"));
+        let address: SocketAddr = address.parse().map_err(invalid)?;
+        let v4 = address.is_ipv4();
+        let socket = if v4 { tokio::net::TcpSocket::new_v4()? } else { tokio::net::TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(TcpListener(Listener::Real(socket.listen(backlog)?)))
     }
 
     /// Waits for the next connection.

@@ -1,0 +1,7 @@
+//! TCP and UDP.
+
+mod tcp;
+mod udp;
+
+pub use tcp::{TcpListener, TcpStream};
+pub use udp::UdpSocket;
