@@ -63,6 +63,12 @@ enum Handle<T> {
 }
 
 impl<T> JoinHandle<T> {
+    /// A task that was started on a simulated machine.
+    #[cfg(feature = "sim")]
+    pub(crate) fn simulated(handle: madsim::task::JoinHandle<T>) -> Self {
+        JoinHandle(Handle::Sim(handle))
+    }
+
     /// True if the task has ended, or was stopped.
     pub fn is_finished(&self) -> bool {
         match &self.0 {

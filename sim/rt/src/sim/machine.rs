@@ -51,7 +51,44 @@ pub enum Loss {
 }
 
 impl World {
-    /// Adds a machine and starts `init` on it; every [`World::start`] runs `init` again.
+    /// Adds a machine and starts `init` on it; every [`World::start`] runs `init` again. When `init` ends,
+    /// the process has ended, and all its tasks with it.
+    ///
+    /// ```
+    /// use rt::sim::{Options, Simulation};
+    /// use std::io;
+    /// use std::path::Path;
+    /// use std::time::Duration;
+    ///
+    /// /// Counts its starts in a file.
+    /// fn one_more() -> io::Result<u8> {
+    ///     rt::disk::create_dir_all(Path::new("/data"))?;
+    ///     let file = rt::disk::open(Path::new("/data/starts"))?;
+    ///     let mut starts = [0];
+    ///     if file.size_bytes()? > 0 {
+    ///         file.read_at(0, &mut starts)?;
+    ///     }
+    ///     file.write_at(0, &[starts[0] + 1])?;
+    ///     file.sync()?;
+    ///     rt::disk::sync_dir(Path::new("/data"))?;
+    ///     Ok(starts[0])
+    /// }
+    ///
+    /// let starts = Simulation::run(7, Options::default(), |world| async move {
+    ///     let node = async || {
+    ///         drop(rt::task::blocking(one_more).await);
+    ///         std::future::pending().await
+    ///     };
+    ///     let machine = world.add_machine("node", [10, 0, 0, 1].into(), node);
+    ///     rt::time::sleep(Duration::from_secs(1)).await;
+    ///     world.power_loss(machine);
+    ///     world.start(machine);
+    ///     rt::time::sleep(Duration::from_secs(1)).await;
+    ///     world.spawn_on(machine, rt::task::blocking(one_more)).await
+    /// });
+    /// // Twice by itself, and what was synced is still there.
+    /// assert_eq!(starts.unwrap().unwrap().unwrap(), 2);
+    /// ```
     #[track_caller]
     pub fn add_machine<F, Fut>(&self, name: &str, ip: IpAddr, init: F) -> MachineId
     where
@@ -84,12 +121,23 @@ impl World {
     }
 
     /// Starts a task on a machine from outside, for clients of a test.
+    ///
+    /// ```
+    /// use rt::sim::{Options, Simulation};
+    ///
+    /// let number = Simulation::run(7, Options::default(), |world| async move {
+    ///     let idle = std::future::pending::<()>;
+    ///     let client = world.add_machine("client", [10, 0, 1, 1].into(), idle);
+    ///     world.spawn_on(client, async { rt::random::u64() }).await
+    /// });
+    /// assert!(number.unwrap().is_ok());
+    /// ```
     #[track_caller]
     pub fn spawn_on<T: Send + 'static>(
         &self,
         machine: MachineId,
         future: impl Future<Output = T> + Send + 'static,
-    ) -> madsim::task::JoinHandle<T> {
+    ) -> crate::task::JoinHandle<T> {
         let (node, incarnation) = {
             let state = self.state();
             let machine = &state.machines[machine.index()];
@@ -98,18 +146,65 @@ impl World {
         let origin = std::panic::Location::caller();
         let future = super::trace::numbered_on(Some(machine), incarnation, future, origin);
         match self.handle().get_node(node) {
-            Some(handle) => handle.spawn(future),
+            Some(handle) => crate::task::JoinHandle::simulated(handle.spawn(future)),
             // Every machine was built by this runtime and none is ever removed.
             None => unreachable!("machine {machine:?} has no node"),
         }
     }
 
     /// Kills the process on a machine. Returns false if none was running.
+    ///
+    /// ```
+    /// # use rt::sim::{Options, Simulation};
+    /// # Simulation::run(7, Options::default(), |world| async move {
+    /// let machine = world.add_machine("node", [10, 0, 0, 1].into(), std::future::pending::<()>);
+    /// assert!(world.crash(machine) && !world.is_running(machine));
+    /// assert!(!world.crash(machine), "it is dead already");
+    /// world.start(machine);
+    /// assert!(world.is_running(machine));
+    /// # }).unwrap();
+    /// ```
     pub fn crash(&self, machine: MachineId) -> bool {
         self.stop(machine, Loss::Crash)
     }
 
     /// Cuts the power of a machine. Returns false if no process was running.
+    ///
+    /// ```
+    /// use rt::disk::{create_dir_all, open, sync_dir};
+    /// use rt::sim::{Options, Simulation};
+    /// use std::io;
+    /// use std::path::Path;
+    ///
+    /// fn write() -> io::Result<()> {
+    ///     create_dir_all(Path::new("/data"))?;
+    ///     let file = open(Path::new("/data/notes"))?;
+    ///     file.write_at(0, b"1")?;
+    ///     file.sync()?;
+    ///     sync_dir(Path::new("/data"))?;
+    ///     // Not synced any more.
+    ///     file.write_at(0, b"2")
+    /// }
+    ///
+    /// fn read() -> io::Result<[u8; 1]> {
+    ///     let mut note = [0];
+    ///     open(Path::new("/data/notes"))?.read_at(0, &mut note)?;
+    ///     Ok(note)
+    /// }
+    ///
+    /// let kept = |seed| {
+    ///     Simulation::run(seed, Options::default(), |world| async move {
+    ///         let machine = world.add_machine("node", [10, 0, 0, 1].into(), std::future::pending::<()>);
+    ///         world.spawn_on(machine, rt::task::blocking(write)).await.unwrap().unwrap();
+    ///         world.power_loss(machine);
+    ///         world.start(machine);
+    ///         world.spawn_on(machine, rt::task::blocking(read)).await.unwrap().unwrap()
+    ///     })
+    /// };
+    /// // Some seeds lose the second note and some keep it, as a real disk would.
+    /// let kept: Vec<_> = (0..20).map(|seed| kept(seed).unwrap()).collect();
+    /// assert!(kept.contains(b"1") && kept.contains(b"2"));
+    /// ```
     pub fn power_loss(&self, machine: MachineId) -> bool {
         self.stop(machine, Loss::Power)
     }

@@ -13,16 +13,17 @@ pub mod injection;
 pub mod machine;
 pub mod net;
 pub mod rng;
+mod running;
 pub(crate) mod timer;
 pub mod trace;
 
 use disk::Disk;
 use machine::{Machine, MachineId};
 use rng::{Purpose, Rng};
+pub use running::{Running, processors};
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
-use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use trace::Trace;
@@ -103,9 +104,33 @@ pub struct Simulation;
 impl Simulation {
     /// Runs `main` as the supervisor of a fresh world until it ends, on a thread of its own.
     ///
+    /// ```
+    /// use rt::sim::{Options, Simulation};
+    /// use std::time::Duration;
+    ///
+    /// let hours = Simulation::run(7, Options::default(), |world| async move {
+    ///     rt::time::sleep(Duration::from_secs(3 * 3600)).await;
+    ///     world.now_ns() / 3_600_000_000_000
+    /// });
+    /// assert_eq!(hours, Ok(3));
+    /// ```
+    ///
     /// # Errors
     /// [`SimulationError`] if anything inside panics, or everything waits for ever.
     pub fn run<F, Fut, T>(seed: u64, options: Options, main: F) -> Result<T, SimulationError>
+    where
+        F: FnOnce(Arc<World>) -> Fut + Send + 'static,
+        Fut: Future<Output = T>,
+        T: Send + 'static,
+    {
+        Self::start(seed, options, main)?.wait()
+    }
+
+    /// The same without waiting for it, so that several run side by side.
+    ///
+    /// # Errors
+    /// [`SimulationError::NoThread`].
+    pub fn start<F, Fut, T>(seed: u64, options: Options, main: F) -> Result<Running<T>, SimulationError>
     where
         F: FnOnce(Arc<World>) -> Fut + Send + 'static,
         Fut: Future<Output = T>,
@@ -134,22 +159,8 @@ impl Simulation {
                 let _ = sender.send(output);
             })
             .map_err(|error| SimulationError::NoThread(error.to_string()))?;
-        match result.recv_timeout(limit) {
-            Ok(output) => return Ok(output),
-            Err(RecvTimeoutError::Timeout) => return Err(SimulationError::Hung(limit)),
-            // The thread has panicked, or is about to end without a result.
-            Err(RecvTimeoutError::Disconnected) => {}
-        }
-        let ended = thread.join().map(|()| "ended without a result".to_owned());
-        let text = ended.unwrap_or_else(|panic| panic_text(&*panic));
-        Err(SimulationError::Panicked(text))
+        Ok(Running::new(thread, result, limit))
     }
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().cloned();
-    let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
-    text.unwrap_or_else(|| "without a message".into())
 }
 
 /// A simulated world: its machines, links, disks and clock.

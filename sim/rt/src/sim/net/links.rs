@@ -73,6 +73,28 @@ impl World {
     }
 
     /// Cuts the way from one machine to another. Cuts add up: each needs its own [`World::heal`].
+    ///
+    /// ```
+    /// use rt::net::{TcpListener, TcpStream};
+    /// use rt::sim::{Options, Simulation};
+    /// use std::time::Duration;
+    ///
+    /// let connected = Simulation::run(7, Options::default(), |world| async move {
+    ///     let server = world.add_machine("server", [10, 0, 0, 1].into(), async || {
+    ///         let listener = TcpListener::bind("0.0.0.0:80").await.unwrap();
+    ///         while listener.accept().await.is_ok() {}
+    ///     });
+    ///     let client = world.add_machine("client", [10, 0, 0, 2].into(), std::future::pending::<()>);
+    ///     world.cut(server, client);
+    ///     let dialing = world.spawn_on(client, TcpStream::connect("10.0.0.1:80"));
+    ///     rt::time::sleep(Duration::from_secs(5)).await;
+    ///     // The answer does not come through: it hangs, as it does for real.
+    ///     let hung = !dialing.is_finished();
+    ///     world.heal(server, client);
+    ///     hung && dialing.await.unwrap().is_ok()
+    /// });
+    /// assert_eq!(connected, Ok(true));
+    /// ```
     pub fn cut(&self, from: MachineId, to: MachineId) {
         self.state().net.roads.entry((from, to)).or_default().cuts += 1;
         self.record(from.number(), "cut", u64::from(to.number()), 0);
