@@ -7,6 +7,11 @@
 //! | [`mod@draw`] | a plan drawn from a seed |
 //! | [`nemesis`] | carries a plan out |
 //! | [`record`] | client operations as they happen |
+//! | [`stage`] | a stage for systems of one's own: machines, clients, faults, the verdict |
+//! | [`mod@run`] | runs a scenario once, or twice to compare |
+//! | [`mod@sweep`] | many seeds of a scenario |
+//!
+//! Newcomers start with [`mod@run`]; the repository's README walks through an example.
 //!
 //! Empty without the feature `sim`.
 #![cfg(feature = "sim")]
@@ -15,8 +20,14 @@ pub mod draw;
 pub mod nemesis;
 pub mod plan;
 pub mod record;
+pub mod run;
+pub mod stage;
+pub mod sweep;
 
 pub use draw::draw;
 pub use nemesis::Nemesis;
 pub use plan::{Fault, FaultKind, Plan, PlanError};
 pub use record::Recorder;
+pub use run::{Run, check_determinism, check_determinism_with, run, run_with};
+pub use stage::{Stage, Verdict};
+pub use sweep::{Sweep, sweep, sweep_with};

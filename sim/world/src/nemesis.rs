@@ -35,7 +35,7 @@ pub struct Band {
 }
 
 /// What a nemesis did.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Deeds {
     /// By kind.
     pub counts: BTreeMap<&'static str, Counts>,

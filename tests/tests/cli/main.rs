@@ -3,15 +3,18 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `help` | every program explains itself, and refuses what it does not know |
+//! | `register` | the example of `world`: simulated, with a bug put in, and for real |
 //! | `storm` | plans, replays, sweeps and the main job in small (feature `sim`) |
 
 #![allow(clippy::disallowed_methods, reason = "tests look at real nodes from the outside")]
 
 mod help;
+mod register;
 #[cfg(feature = "sim")]
 mod storm;
 
 const NODE: &str = env!("CARGO_BIN_EXE_node-under-test");
+const REGISTER: &str = env!("CARGO_BIN_EXE_register-under-test");
 const LOADGEN: &str = env!("CARGO_BIN_EXE_loadgen-under-test");
 #[cfg(feature = "sim")]
 const STORM: &str = env!("CARGO_BIN_EXE_storm-under-test");

@@ -119,14 +119,17 @@ struct Configuration<T> {
     state: T,
 }
 
+/// The configurations of a level. Of `Used`, only those that do not contain another one.
+type Entered<T> = BTreeMap<(u128, T), Vec<Used>>;
+
 struct Search<'s, 'a, S: Specification> {
     specification: &'s S,
     items: &'s [Item<'a, S>],
     levels: Vec<Level>,
     /// Places of the unanswered operations, in the order of their calls.
     unanswered: Vec<usize>,
-    /// By level: what was entered. Of `Used`, only those that do not contain another one.
-    entered: Vec<BTreeMap<(u128, S::State), Vec<Used>>>,
+    /// By level.
+    entered: Vec<Entered<S::State>>,
     open: Vec<Configuration<S::State>>,
     deepest: usize,
 }
