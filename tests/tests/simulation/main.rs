@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`stage`] | worlds of idle machines for the tests here |
 //! | [`cuts`], [`dead_ends`] | cut ways; what peers of a dead machine notice |
+//! | [`links`], [`clogs`], [`datagrams`] | degraded links; clogs and flapping; datagrams on them |
+//! | [`half_open`] | connections of which one end knows more than the other; blocked connects |
 //! | [`machines`], [`afterlife`] | crash, power loss, pause, restart; nothing acts after its death |
 //! | [`disk`], [`crash_points`] | what is left of writes and of names |
 //! | [`endings`] | how a simulation itself ends |
@@ -15,13 +17,17 @@
 
 mod afterlife;
 mod cases;
+mod clogs;
 mod cluster;
 mod crash_points;
 mod cuts;
+mod datagrams;
 mod dead_ends;
 mod determinism;
 mod disk;
 mod endings;
+mod half_open;
+mod links;
 mod machines;
 mod plans;
 mod stage;

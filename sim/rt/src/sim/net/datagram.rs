@@ -97,8 +97,9 @@ impl World {
         Ok(Socket { mailbox, machine, address })
     }
 
-    /// Sends a datagram, or what becomes of one; from a clog it goes on when that has ended.
-    fn post(&self, way: Way, letter: Letter) {
+    /// Sends a datagram, or holds it in a clog. It arrives after `least` at the earliest; gives after which
+    /// time it does.
+    fn post(&self, way: Way, letter: Letter, least: Duration) -> Duration {
         let now = self.clock().now_instant();
         let size = HEADERS_BYTES + letter.bytes.len();
         let (arrivals, mailbox) = {
@@ -108,10 +109,10 @@ impl World {
             let arrivals = match net.roads.get_mut(&way).filter(|_| way.0 != way.1) {
                 None => [Some(calm), None],
                 Some(road) => match road.meet_barrier(bites) {
-                    Some(Barrier::Cut) => return,
+                    Some(Barrier::Cut) => return least,
                     Some(Barrier::Clog) => {
                         net.clogged_letters.entry(way).or_default().push(letter);
-                        return;
+                        return least;
                     }
                     None => {
                         let first = road.datagram(&mut net.dice, bites, now, size);
@@ -121,12 +122,17 @@ impl World {
                     }
                 },
             };
-            let Some(mailbox) = net.mailboxes.get(&(way.1, letter.to.port())).cloned() else { return };
+            let Some(mailbox) = net.mailboxes.get(&(way.1, letter.to.port())).cloned() else {
+                return least;
+            };
             (arrivals, mailbox)
         };
+        let mut last = least;
         for after in arrivals.into_iter().flatten() {
-            mailbox.put(self, after, letter.clone());
+            last = last.max(after);
+            mailbox.put(self, after.max(least), letter.clone());
         }
+        last
     }
 
     /// Datagrams go on that waited in a clog, if it has ended.
@@ -135,7 +141,8 @@ impl World {
             return;
         }
         let letters = self.state().net.clogged_letters.remove(&way).unwrap_or_default();
-        letters.into_iter().for_each(|letter| self.post(way, letter));
+        // They come out in order.
+        letters.into_iter().fold(Duration::ZERO, |least, letter| self.post(way, letter, least));
     }
 }
 
@@ -152,7 +159,7 @@ impl Socket {
         }
         world.record(self.machine.number(), "send_to", u64::from(to.number()), bytes.len() as u64);
         let letter = Letter { from: self.address, to: to_address, bytes: Bytes::copy_from_slice(bytes) };
-        world.post((self.machine, to), letter);
+        world.post((self.machine, to), letter, Duration::ZERO);
         Ok(bytes.len())
     }
 
