@@ -3,7 +3,7 @@
 //! A body is an `async fn(Place)`. It asks its [`Place`] for what differs between the arms, a folder and
 //! a second machine, and for nothing else.
 
-use rt::net::TcpListener;
+use rt::net::{TcpListener, UdpSocket};
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -42,6 +42,16 @@ impl Place {
     /// A listener on a free port that the other machine reaches as well.
     pub async fn listen(&self) -> TcpListener {
         TcpListener::bind(self.bind).await.expect("a free port")
+    }
+
+    /// The same, with room for about `backlog` connections that wait.
+    pub async fn listen_with_backlog(&self, backlog: u32) -> TcpListener {
+        TcpListener::bind_with_backlog(self.bind, backlog).await.expect("a free port")
+    }
+
+    /// A socket for datagrams on a free port that the other machine reaches as well.
+    pub async fn datagrams(&self) -> UdpSocket {
+        UdpSocket::bind(self.bind).await.expect("a free port")
     }
 
     /// Runs `future` on another machine, which for real is this one, and waits for what it gives.

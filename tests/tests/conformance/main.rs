@@ -6,6 +6,7 @@
 //! | [`arms`] | how a body is run on either arm |
 //! | [`task`], [`time`], [`random`] | tasks, clocks, randomness |
 //! | [`tcp`], [`tcp_ends`] | connections while they live, and how they end |
+//! | [`udp`] | datagrams |
 //! | [`http_client`], [`http_pool`], [`http_server`] | HTTP over them |
 //! | [`disk`] | files and directories |
 //!
@@ -23,3 +24,4 @@ mod task;
 mod tcp;
 mod tcp_ends;
 mod time;
+mod udp;

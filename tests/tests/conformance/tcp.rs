@@ -3,7 +3,7 @@
 use crate::arms::Place;
 use rt::net::{TcpListener, TcpStream};
 use rt::task::spawn;
-use rt::time::{Elapsed, sleep, timeout};
+use rt::time::{Elapsed, Instant, sleep, timeout};
 use std::io::{ErrorKind, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 both_arms! {
     nobody_listens_is_refused,
+    a_connect_that_is_not_answered_hangs,
     an_address_is_bound_once,
     a_freed_address_can_be_bound_again,
     a_host_and_port_is_asked_for,
@@ -20,6 +21,7 @@ both_arms! {
     a_connection_waits_to_be_accepted,
     bytes_arrive_in_order_both_ways,
     a_read_may_be_short,
+    a_write_may_be_short,
     empty_writes_say_nothing,
     slices_arrive_as_one,
     many_connections_keep_apart,
@@ -48,6 +50,29 @@ async fn nobody_listens_is_refused(place: Place) {
     let other_port = format!("{}:2", listener.local_addr().unwrap().ip());
     let error = place.elsewhere(async move { TcpStream::connect(&other_port).await.err() }).await;
     assert_eq!(error.expect("nobody is there").kind(), ErrorKind::ConnectionRefused);
+}
+
+async fn a_connect_that_is_not_answered_hangs(place: Place) {
+    let listener = place.listen_with_backlog(1).await;
+    let address = listener.local_addr().unwrap().to_string();
+    // One more than the backlog may wait; then requests are dropped, and nobody is told.
+    let mut waiting = Vec::new();
+    for _ in 0..2 {
+        waiting.push(TcpStream::connect(&address).await.unwrap());
+    }
+    let begin = Instant::now();
+    let mut hanging = Box::pin(TcpStream::connect(&address));
+    let hung = timeout(Duration::from_millis(500), &mut hanging).await;
+    assert!(hung.is_err(), "somebody answered: {:?}", hung.map(|stream| stream.map(|_| ())));
+    // With room again, the request is answered when it is sent the next time, after a second.
+    for _ in 0..2 {
+        listener.accept().await.unwrap();
+    }
+    let mut dialed = timeout(Duration::from_secs(20), hanging).await.expect("it hangs for ever").unwrap();
+    assert!(begin.elapsed() >= Duration::from_millis(900), "{:?}", begin.elapsed());
+    let (mut accepted, _) = listener.accept().await.unwrap();
+    dialed.write_all(b"x").await.unwrap();
+    assert_eq!(accepted.read_u8().await.unwrap(), b'x');
 }
 
 async fn an_address_is_bound_once(place: Place) {
@@ -153,6 +178,19 @@ async fn a_read_may_be_short(place: Place) {
         all.extend_from_slice(&three[..n]);
     }
     assert_eq!(all, b"0123456789");
+}
+
+async fn a_write_may_be_short(place: Place) {
+    const LEN: usize = 16 << 20;
+    let (mut here, mut there) = connected(&place).await;
+    let sent = pattern(LEN);
+    // More than both ends buffer: what does not fit is not taken.
+    let n = there.write(&sent).await.unwrap();
+    assert!((1..LEN).contains(&n), "{n} of {LEN} bytes were taken at once");
+    drop(there);
+    let mut read = Vec::new();
+    here.read_to_end(&mut read).await.unwrap();
+    assert!(read == sent[..n], "{} bytes of {n} arrived", read.len());
 }
 
 async fn empty_writes_say_nothing(place: Place) {

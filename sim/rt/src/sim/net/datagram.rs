@@ -1,8 +1,8 @@
 //! UDP: datagrams that may be lost, come twice, or overtake each other, and nobody is told.
 
-use super::Way;
 use super::connection::Bell;
 use super::road::Barrier;
+use super::{Net, Way};
 use crate::sim::machine::MachineId;
 use crate::sim::{self, State, World, timer};
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Largest payload of a datagram over IPv4.
 const MAX_BYTES: usize = 65_507;
@@ -55,9 +55,7 @@ impl Mailbox {
         true
     }
 
-    fn put(&self, world: &World, after: Duration, letter: Letter) {
-        let clock = world.clock();
-        let arrives = clock.now_instant() + after;
+    fn put(&self, world: &World, arrives: Instant, letter: Letter) {
         {
             let mut queue = self.lock();
             let size = HEADERS_BYTES + letter.bytes.len();
@@ -68,7 +66,7 @@ impl Mailbox {
             let place = queue.letters.partition_point(|(known, _)| *known <= arrives);
             queue.letters.insert(place, (arrives, letter));
         }
-        timer::wake_at(clock, arrives, self.arrival.clone().into());
+        timer::wake_at(world.clock(), arrives, self.arrival.clone().into());
     }
 }
 
@@ -97,22 +95,21 @@ impl World {
         Ok(Socket { mailbox, machine, address })
     }
 
-    /// Sends a datagram, or holds it in a clog. It arrives after `least` at the earliest; gives after which
-    /// time it does.
-    fn post(&self, way: Way, letter: Letter, least: Duration) -> Duration {
+    /// Sends a datagram, or holds it in a clog.
+    fn post(&self, way: Way, letter: Letter) {
         let now = self.clock().now_instant();
         let size = HEADERS_BYTES + letter.bytes.len();
         let (arrivals, mailbox) = {
             let mut state = self.state();
             let State { net, bites, .. } = &mut *state;
             let calm = net.calm_latency(way);
-            let arrivals = match net.roads.get_mut(&way).filter(|_| way.0 != way.1) {
-                None => [Some(calm), None],
+            let trips = match net.roads.get_mut(&way).filter(|_| way.0 != way.1) {
+                None => [Some((calm, false)), None],
                 Some(road) => match road.meet_barrier(bites) {
-                    Some(Barrier::Cut) => return least,
+                    Some(Barrier::Cut) => return,
                     Some(Barrier::Clog) => {
                         net.clogged_letters.entry(way).or_default().push(letter);
-                        return least;
+                        return;
                     }
                     None => {
                         let first = road.datagram(&mut net.dice, bites, now, size);
@@ -122,17 +119,14 @@ impl World {
                     }
                 },
             };
-            let Some(mailbox) = net.mailboxes.get(&(way.1, letter.to.port())).cloned() else {
-                return least;
-            };
+            let arrivals =
+                trips.map(|trip| trip.map(|(after, held_up)| net.keep_order(way, now + after, held_up)));
+            let Some(mailbox) = net.mailboxes.get(&(way.1, letter.to.port())).cloned() else { return };
             (arrivals, mailbox)
         };
-        let mut last = least;
-        for after in arrivals.into_iter().flatten() {
-            last = last.max(after);
-            mailbox.put(self, after.max(least), letter.clone());
+        for arrives in arrivals.into_iter().flatten() {
+            mailbox.put(self, arrives, letter.clone());
         }
-        last
     }
 
     /// Datagrams go on that waited in a clog, if it has ended.
@@ -141,8 +135,19 @@ impl World {
             return;
         }
         let letters = self.state().net.clogged_letters.remove(&way).unwrap_or_default();
-        // They come out in order.
-        letters.into_iter().fold(Duration::ZERO, |least, letter| self.post(way, letter, least));
+        letters.into_iter().for_each(|letter| self.post(way, letter));
+    }
+}
+
+impl Net {
+    /// A link is one queue: only what is held up is overtaken.
+    fn keep_order(&mut self, way: Way, arrives: Instant, held_up: bool) -> Instant {
+        if held_up {
+            return arrives;
+        }
+        let last = self.last_letters.entry(way).or_insert(arrives);
+        *last = arrives.max(*last);
+        *last
     }
 }
 
@@ -159,7 +164,7 @@ impl Socket {
         }
         world.record(self.machine.number(), "send_to", u64::from(to.number()), bytes.len() as u64);
         let letter = Letter { from: self.address, to: to_address, bytes: Bytes::copy_from_slice(bytes) };
-        world.post((self.machine, to), letter, Duration::ZERO);
+        world.post((self.machine, to), letter);
         Ok(bytes.len())
     }
 

@@ -76,6 +76,8 @@ pub(crate) struct Net {
     clogged: Vec<Waker>,
     /// Datagrams in clogs.
     clogged_letters: BTreeMap<Way, Vec<Letter>>,
+    /// When the last datagram on a way arrives, so that none overtakes it by chance.
+    last_letters: BTreeMap<Way, Instant>,
     /// Segments that were held back.
     held_segments: u64,
     /// Connection requests that a cut swallowed.
@@ -97,6 +99,7 @@ impl Net {
             next_port: BTreeMap::new(),
             clogged: Vec::new(),
             clogged_letters: BTreeMap::new(),
+            last_letters: BTreeMap::new(),
             held_segments: 0,
             held_connects: 0,
         }

@@ -134,22 +134,25 @@ impl Road {
         }
     }
 
-    /// A datagram, sent once: how long it is under way, or `None` if it is lost.
+    /// A datagram, sent once: how long it is under way, and whether it is held up so that others overtake
+    /// it. `None` if it is lost.
     pub(super) fn datagram(
         &mut self,
         dice: &mut Dice,
         bites: &mut Bites,
         now: Instant,
         bytes: usize,
-    ) -> Option<Duration> {
+    ) -> Option<(Duration, bool)> {
         let mut after = self.once(dice, bites, now, Duration::ZERO, bytes)?;
+        let mut held_up = false;
         for (injection, link) in self.degradations() {
             if link.reorder > 0.0 && dice.faults.chance(link.reorder) {
                 bites.bite(injection);
+                held_up = true;
                 after += after * u32::try_from(dice.faults.between(1, HELD_UP)).unwrap_or(1);
             }
         }
-        Some(after)
+        Some((after, held_up))
     }
 
     /// True if the datagram that was just sent comes out twice.
