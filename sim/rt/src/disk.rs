@@ -108,10 +108,12 @@ impl File {
         }
     }
 
-    /// Takes the lock that keeps a second process out of this file. It ends with the last clone.
+    /// Takes the lock that keeps everybody else out who opens this file, in this process or another, and
+    /// asks for the lock too. It ends with the last clone of this opening. To take it twice is to take it
+    /// once.
     ///
     /// # Errors
-    /// `WouldBlock` if another process holds it.
+    /// `WouldBlock` if it is taken.
     pub fn lock(&self) -> io::Result<()> {
         match &self.0 {
             Arm::Real(file) => match file.try_lock() {
@@ -119,14 +121,14 @@ impl File {
                 Err(std::fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
                 Err(std::fs::TryLockError::Error(error)) => Err(error),
             },
-            // A simulated machine runs one process.
             #[cfg(feature = "sim")]
-            Arm::Sim(_) => Ok(()),
+            Arm::Sim(file) => file.lock(),
         }
     }
 }
 
-/// Creates the directory `path` and its parents.
+/// Creates the directory `path` and its parents. Each is durable after [`sync_dir`] of the directory that
+/// it is in.
 ///
 /// # Errors
 /// As the operating system says.
@@ -148,8 +150,31 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
     if let Some(world) = crate::sim::current() {
         return world.disk()?.sync_dir(path);
     }
+    // The parent of a relative path of one part.
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     #[allow(clippy::disallowed_methods, reason = "this is the door the lint points to")]
     std::fs::File::open(path)?.sync_all()
+}
+
+/// Creates the directory `path` and its parents if they are missing, and makes them durable: those that
+/// are missing, and the innermost that is not, which a process that died before its sync may have made.
+///
+/// # Errors
+/// As the operating system says.
+pub fn create_durable_dir(path: &Path) -> io::Result<()> {
+    let is_missing = |path: &Path| list(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    if let Some(parent) = path.parent() {
+        if is_missing(path) {
+            create_durable_dir(parent)?;
+            create_dir_all(path)?;
+        }
+        return match sync_dir(parent) {
+            // Who must not even look into a directory has made nothing in it.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            synced => synced,
+        };
+    }
+    Ok(())
 }
 
 /// Renames a file, replacing `to` if it exists.

@@ -23,6 +23,8 @@ both_arms! {
     folders_are_made_with_their_parents,
     syncs_succeed,
     a_free_lock_is_taken,
+    a_taken_lock_keeps_others_out,
+    a_durable_folder_is_there,
 }
 
 /// Runs blocking `work` on the folder of a place.
@@ -272,4 +274,37 @@ async fn a_free_lock_is_taken(place: Place) {
     at(&place, |folder| disk::open(&folder.join("lock"))?.lock()).await;
     // It ended with its file.
     at(&place, |folder| disk::open(&folder.join("lock"))?.lock()).await;
+}
+
+async fn a_taken_lock_keeps_others_out(place: Place) {
+    at(&place, |folder| {
+        let path = folder.join("lock");
+        let (first, second) = (disk::open(&path)?, disk::open(&path)?);
+        first.lock()?;
+        first.lock()?;
+        assert_eq!(kind(second.lock()), Some(ErrorKind::WouldBlock));
+        // It belongs to the file, not to its name, and not to other files.
+        disk::rename(&path, &folder.join("renamed"))?;
+        assert_eq!(kind(disk::open(&folder.join("renamed"))?.lock()), Some(ErrorKind::WouldBlock));
+        disk::open(&path)?.lock()?;
+        // It ends with the last clone.
+        let clone = first.clone();
+        drop(first);
+        assert_eq!(kind(second.lock()), Some(ErrorKind::WouldBlock));
+        drop(clone);
+        second.lock()
+    })
+    .await;
+}
+
+async fn a_durable_folder_is_there(place: Place) {
+    at(&place, |folder| {
+        let deep = folder.join("one/two");
+        disk::create_durable_dir(&deep)?;
+        disk::create_durable_dir(&deep)?;
+        write(&deep.join("file"), "deep")?;
+        assert_eq!(disk::list(&deep)?, [deep.join("file")]);
+        Ok(())
+    })
+    .await;
 }

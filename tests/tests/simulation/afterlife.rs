@@ -50,7 +50,7 @@ impl Drop for Ghost {
 /// Two files on the disk, names and content durable.
 fn prepare() -> std::io::Result<()> {
     let folder = Path::new("/data");
-    disk::create_dir_all(folder)?;
+    disk::create_durable_dir(folder)?;
     for name in ["file", "kept"] {
         let file = disk::open(&folder.join(name))?;
         file.write_at(0, b"alive")?;

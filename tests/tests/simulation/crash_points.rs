@@ -15,7 +15,7 @@ const FILE: &str = "/data/file";
 
 /// A durable file of no bytes.
 fn prepare() -> Result<()> {
-    disk::create_dir_all(Path::new("/data"))?;
+    disk::create_durable_dir(Path::new("/data"))?;
     disk::open(Path::new(FILE))?.sync()?;
     disk::sync_dir(Path::new("/data"))
 }

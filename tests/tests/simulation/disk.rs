@@ -1,8 +1,10 @@
 //! What a crash and a power loss leave of writes and of names.
 
-use crate::stage::{idle, run, simulate, work};
+use crate::stage::{SECOND, idle, run, simulate, work};
 use rt::disk;
+use rt::sim::machine::Loss;
 use rt::sim::{Options, World};
+use rt::time::timeout;
 use std::collections::BTreeSet;
 use std::io::Result;
 use std::path::{Path, PathBuf};
@@ -32,6 +34,7 @@ fn sync(name: &str) -> Result<()> {
 }
 
 fn sync_names() -> Result<()> {
+    disk::sync_dir(Path::new("/"))?;
     disk::sync_dir(Path::new("/data"))
 }
 
@@ -243,8 +246,9 @@ fn names_of_other_folders_are_synced_apart() {
     simulate(|world| async move {
         let machine = idle(&world, 1);
         work(&world, machine, || {
-            make(&["here"])?;
             disk::create_dir_all(&path("inner"))?;
+            sync_names()?;
+            make(&["here"])?;
             disk::open(&path("inner/there"))?;
             disk::sync_dir(&path("inner"))
         })
@@ -268,4 +272,49 @@ fn disks_are_apart_and_counted() {
         assert_eq!((counters.writes, counters.written_bytes, counters.syncs), (2, 8, 1));
         assert_eq!(world.disk_counters(other), rt::sim::disk::Counters::default());
     });
+}
+
+#[test]
+fn a_new_folder_is_durable_after_a_sync_of_its_parent_only() {
+    for synced in [false, true] {
+        let make = move || {
+            sync_names_of_root_after(|| disk::create_dir_all(&path("inner")))?;
+            disk::open(&path("inner/file"))?.sync()?;
+            disk::sync_dir(&path("inner"))?;
+            if synced { disk::sync_dir(Path::new("/data")) } else { Ok(()) }
+        };
+        run(3, Options::default(), move |world| async move {
+            let machine = idle(&world, 1);
+            work(&world, machine, make).await;
+            world.power_loss(machine);
+            world.start(machine);
+            let inner = work(&world, machine, || Ok(disk::list(&path("inner")).ok())).await;
+            assert_eq!(inner, synced.then(|| vec![path("inner/file")]));
+            assert_eq!(work(&world, machine, names).await, [] as [&str; 0], "the parent is there");
+        });
+    }
+}
+
+fn sync_names_of_root_after(make: impl FnOnce() -> Result<()>) -> Result<()> {
+    make()?;
+    disk::sync_dir(Path::new("/"))
+}
+
+#[test]
+fn a_durable_folder_is_durable_whoever_died_making_it() {
+    // mkdir, sync, mkdir, sync: at each of them.
+    for operation in 1..=4 {
+        run(operation, Options::default(), move |world| async move {
+            let machine = idle(&world, 1);
+            world.arm_crash_point(machine, operation, Loss::Crash);
+            let made = world
+                .spawn_on(machine, rt::task::blocking(|| disk::create_durable_dir(Path::new("/data/inner"))));
+            assert!(timeout(SECOND, made).await.expect("it dies").is_err());
+            world.start(machine);
+            work(&world, machine, || disk::create_durable_dir(Path::new("/data/inner"))).await;
+            world.power_loss(machine);
+            world.start(machine);
+            work(&world, machine, || disk::list(Path::new("/data/inner"))).await;
+        });
+    }
 }

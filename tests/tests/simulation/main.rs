@@ -8,6 +8,7 @@
 //! | [`half_open`] | connections of which one end knows more than the other; blocked connects |
 //! | [`machines`], [`afterlife`] | crash, power loss, pause, restart; nothing acts after its death |
 //! | [`disk`], [`crash_points`] | what is left of writes and of names |
+//! | [`disk_faults`] | errors, slowness and damage |
 //! | [`endings`] | how a simulation itself ends |
 //! | [`determinism`] | one seed, one history |
 //! | [`cluster`], [`plans`] | our cluster in the storm; plans as files |
@@ -25,6 +26,7 @@ mod datagrams;
 mod dead_ends;
 mod determinism;
 mod disk;
+mod disk_faults;
 mod endings;
 mod half_open;
 mod links;

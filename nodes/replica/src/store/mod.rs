@@ -94,7 +94,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn open(data: &Path, cluster: u64, node: NodeId, cache_bytes: usize) -> Result<Self, StoreError> {
-        disk::create_dir_all(data)?;
+        disk::create_durable_dir(data)?;
         let file = disk::open(&data.join("replica.redb"))?;
         file.lock().map_err(|error| match error.kind() {
             std::io::ErrorKind::WouldBlock => StoreError::InUse,

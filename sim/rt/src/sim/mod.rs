@@ -5,7 +5,7 @@
 //! of tasks; network ([`net`]), disks ([`disk`]), timers and the event trace ([`trace`]) are
 //! ours, each drawing from its own stream of the seed ([`rng`]).
 //!
-//! Leaves out: clocks that differ between nodes, and disk errors other than lost and torn writes.
+//! Leaves out: clocks that differ between nodes.
 
 pub mod clock;
 pub mod disk;
@@ -290,6 +290,7 @@ impl World {
             self.state().disk_rng.duration(min, max)
         };
         timer::Sleep::new(self.clock.now_instant() + delay).await;
+        self.hold_disk_work(machine).await;
         let span = crate::profile::span(crate::profile::Section::Store);
         let output = work();
         drop(span);
