@@ -16,7 +16,7 @@ impl Instant {
     pub fn now() -> Self {
         #[cfg(feature = "sim")]
         if let Some(world) = crate::sim::current() {
-            return Instant(world.clock().now_instant());
+            return Instant(world.monotonic());
         }
         Instant(std::time::Instant::now())
     }
@@ -59,7 +59,7 @@ impl Sub<Instant> for Instant {
 pub fn wall_ms() -> u64 {
     #[cfg(feature = "sim")]
     if let Some(world) = crate::sim::current() {
-        return millis(world.clock().now_time());
+        return world.wall_ms();
     }
     millis(std::time::SystemTime::now())
 }
@@ -79,7 +79,7 @@ pub fn sleep(duration: Duration) -> Sleep {
 pub fn sleep_until(deadline: Instant) -> Sleep {
     #[cfg(feature = "sim")]
     if crate::sim::current().is_some() {
-        return Sleep(Arm::Sim(crate::sim::timer::Sleep::new(deadline.0)));
+        return Sleep(Arm::Sim(crate::sim::timer::Sleep::here(deadline.0)));
     }
     #[allow(clippy::disallowed_methods, reason = "this is the door the lint points to")]
     Sleep(Arm::Real(Box::pin(tokio::time::sleep_until(deadline.0.into()))))

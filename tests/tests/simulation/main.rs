@@ -9,6 +9,7 @@
 //! | [`machines`], [`afterlife`] | crash, power loss, pause, restart; nothing acts after its death |
 //! | [`disk`], [`crash_points`] | what is left of writes and of names |
 //! | [`disk_faults`] | errors, slowness and damage |
+//! | [`clocks`] | clocks that go wrong, each machine's own |
 //! | [`endings`] | how a simulation itself ends |
 //! | [`determinism`] | one seed, one history |
 //! | [`cluster`], [`plans`] | our cluster in the storm; plans as files |
@@ -18,6 +19,7 @@
 
 mod afterlife;
 mod cases;
+mod clocks;
 mod clogs;
 mod cluster;
 mod crash_points;

@@ -2,10 +2,10 @@
 //!
 //! [`Simulation::run`] starts a madsim runtime on a fresh OS thread and hands out a [`World`], through
 //! which `world` places machines and injures them. madsim gives the executor, virtual time and the life
-//! of tasks; network ([`net`]), disks ([`disk`]), timers and the event trace ([`trace`]) are
+//! of tasks; network ([`net`]), disks ([`disk`]), clocks ([`clock`]) and the event trace ([`trace`]) are
 //! ours, each drawing from its own stream of the seed ([`rng`]).
 //!
-//! Leaves out: clocks that differ between nodes.
+//! Leaves out: processor time; code takes none of the world's.
 
 pub mod clock;
 pub mod disk;
@@ -177,19 +177,23 @@ pub(crate) struct State {
     machines: Vec<Machine>,
     net: net::Net,
     bites: injection::Bites,
+    clocks: clock::Clocks,
     disk_rng: Rng,
     node_rng: Rng,
 }
 
 impl World {
     fn new(seed: u64, options: Options) -> Self {
+        let clock = madsim::time::TimeHandle::current();
+        let begin = clock.now_instant() - clock.elapsed();
         World {
-            clock: madsim::time::TimeHandle::current(),
+            clock,
             handle: Mutex::new(Some(madsim::runtime::Handle::current())),
             state: Mutex::new(State {
                 machines: Vec::new(),
                 net: net::Net::new(seed, options.latency),
                 bites: injection::Bites::default(),
+                clocks: clock::Clocks::new(seed, begin),
                 disk_rng: Rng::new(seed, Purpose::Disk),
                 node_rng: Rng::new(seed, Purpose::Node),
             }),
