@@ -130,7 +130,11 @@ impl Stage {
     /// Faults drawn from the seed for a load of `duration`, on the machines placed so far: of these kinds
     /// (see [`crate::FaultKind::NAMES`]), and `at_most` so many.
     pub fn draw(&self, kinds: &[&str], duration: Duration, at_most: u64) -> Vec<Fault> {
-        let machines = self.state().machines.keys().cloned().collect();
+        let mut machines: Vec<String> = self.state().machines.keys().cloned().collect();
+        if let [one] = &machines[..] {
+            // Drawing wants two sides. A cut between a machine and itself is none.
+            machines.push(one.clone());
+        }
         let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let input = DrawInput { machines, selectors: Vec::new(), duration_ms, max_faults: at_most };
         let mut faults = draw(self.seed, &input);

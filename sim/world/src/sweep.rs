@@ -111,7 +111,11 @@ impl fmt::Display for Sweep {
             _ => write!(f, "{failed} of {all} seeds did not hold")?,
         }
         write!(f, "; {simulated:.0} simulated seconds")?;
-        for (kind, counts) in self.faults() {
+        let faults = self.faults();
+        if faults.is_empty() {
+            write!(f, "\n  without any fault")?;
+        }
+        for (kind, counts) in faults {
             write!(f, "\n  {kind}: fired {}, bit {}", counts.fired, counts.bit)?;
         }
         Ok(())
