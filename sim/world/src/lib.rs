@@ -31,3 +31,8 @@ pub use record::Recorder;
 pub use run::{Run, check_determinism, check_determinism_with, run, run_with};
 pub use stage::{Stage, Verdict};
 pub use sweep::{Sweep, sweep, sweep_with};
+
+/// The README's Rust is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

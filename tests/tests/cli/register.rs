@@ -88,6 +88,25 @@ mod simulated {
         assert!(!stdout.contains("bit 0"), "{stdout}");
     }
 
+    /// Those of "Bring your own node" that simulate, each with the end of the output that it shows.
+    #[test]
+    fn the_commands_in_the_readme_do_what_it_says() {
+        let readme = include_str!("../../../README.md");
+        let mut commands = 0;
+        for block in readme.split("```sh\ncargo run -p world --features sim --example register").skip(1) {
+            let (arguments, rest) = block.split_once("\n```").expect("the end of the command");
+            let arguments: Vec<&str> = arguments.split_whitespace().skip(1).collect();
+            let shown = rest.split("```text\n").nth(1).and_then(|text| text.split("\n```").next());
+            let finished = register(&arguments);
+            let held = shown.expect("an output").starts_with("all 100 seeds held");
+            assert_eq!(finished.code, Some(if held { 0 } else { 1 }), "{arguments:?}: {finished:?}");
+            let end = if held { "all 100 seeds held" } else { "of 100 seeds did not hold" };
+            assert!(finished.stdout.contains(end), "{arguments:?}: {finished:?}");
+            commands += 1;
+        }
+        assert_eq!(commands, 2, "the README's commands were not found");
+    }
+
     /// Each bug is found, and the line that it is shown with finds it again in the same run.
     #[test]
     fn bugs_are_found_and_replayed() {
