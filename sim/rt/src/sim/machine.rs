@@ -62,7 +62,7 @@ impl World {
     ///
     /// /// Counts its starts in a file.
     /// fn one_more() -> io::Result<u8> {
-    ///     rt::disk::create_dir_all(Path::new("/data"))?;
+    ///     rt::disk::create_durable_dir(Path::new("/data"))?;
     ///     let file = rt::disk::open(Path::new("/data/starts"))?;
     ///     let mut starts = [0];
     ///     if file.size_bytes()? > 0 {
@@ -171,13 +171,13 @@ impl World {
     /// Cuts the power of a machine. Returns false if no process was running.
     ///
     /// ```
-    /// use rt::disk::{create_dir_all, open, sync_dir};
+    /// use rt::disk::{create_durable_dir, open, sync_dir};
     /// use rt::sim::{Options, Simulation};
     /// use std::io;
     /// use std::path::Path;
     ///
     /// fn write() -> io::Result<()> {
-    ///     create_dir_all(Path::new("/data"))?;
+    ///     create_durable_dir(Path::new("/data"))?;
     ///     let file = open(Path::new("/data/notes"))?;
     ///     file.write_at(0, b"1")?;
     ///     file.sync()?;

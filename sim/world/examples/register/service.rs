@@ -165,7 +165,7 @@ fn save(folder: &Path, value: Stamped) -> io::Result<()> {
 }
 
 fn load(folder: &Path) -> io::Result<Stamped> {
-    rt::disk::create_dir_all(folder)?;
+    rt::disk::create_durable_dir(folder)?;
     let file = match rt::disk::open_existing(&folder.join("register.json")) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Stamped::default()),
         file => file?,
