@@ -3,7 +3,13 @@
 //! Sections nest; each is charged for what it does itself. Without the feature `sim`, and in a
 //! simulation that was not asked to measure, all of this is nothing or next to nothing.
 
+#[cfg(feature = "sim")]
+mod allocations;
+
 use std::future::Future;
+
+#[cfg(feature = "sim")]
+pub use allocations::{CountingAllocator, allocations};
 
 /// A part of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! The figures that this project promises, measured in one run: how fast the simulation is and where its
-//! time goes, whether seeds repeat, what load the real cluster carries, and how much memory an idle node
+//! time goes, what our sockets cost, whether seeds repeat, what load the real cluster carries, and how much memory an idle node
 //! takes.
 
 mod idle;
+mod sockets;
 
 use crate::determinism;
 use crate::run::{Keep, run};
@@ -44,6 +45,7 @@ pub fn bench(options: &BenchOptions) -> anyhow::Result<()> {
         build.commit, build.profile, build.cpus, build.platform
     );
     speed(options.seeds)?;
+    sockets::compare()?;
     if options.determinism > 0 {
         let sweep = SweepOptions { seeds: options.determinism, ..options.sweep.clone() };
         let differences = determinism::check(&sweep, |_| {})?.len();
