@@ -87,12 +87,15 @@ impl Group {
 
     /// Applies a committed entry and answers those who wait for it.
     pub(crate) fn apply(&mut self, entry: &Entry) {
+        let (at, before) = (entry.index, self.applied.index);
+        rt::always!(at == before + 1, "group: entries are applied one by one", "{at} after {before}");
         let answers = self.apply_batch(entry);
         self.applied = Position { index: entry.index, term: entry.term };
         self.dirty = true;
         let Some(proposed) = self.proposed.remove(&entry.index) else { return };
         if proposed.term != entry.term {
             // Another leader's entry took the place: ours is not committed and never will be.
+            rt::reachable!("group: a proposal was overwritten by another leader's entry");
             for (reply, _) in proposed.waiting {
                 reply.send(Response::Refused(Refusal::Overwritten));
             }
@@ -125,6 +128,7 @@ impl Group {
         };
         let fingerprint = envelope.fingerprint();
         if let Some(answer) = self.dedup.lookup(key, fingerprint) {
+            rt::reachable!("group: a retry was answered from the dedup table");
             return answer;
         }
         let answer = self.machine.apply(&envelope.payload, at_ms);
@@ -169,6 +173,7 @@ impl Group {
     /// A snapshot jumped over entries that somebody waits for: what became of them is not known here.
     pub(crate) fn forget_proposed(&mut self, up_to: u64) {
         let later = self.proposed.split_off(&(up_to + 1));
+        rt::sometimes!(!self.proposed.is_empty(), "group: a snapshot jumped over awaited proposals");
         for proposed in std::mem::replace(&mut self.proposed, later).into_values() {
             for (reply, _) in proposed.waiting {
                 reply.send(Response::Refused(Refusal::Unknown));

@@ -16,6 +16,7 @@
 //! | [`http`] | serving an axum `Router`, a pooled client |
 //! | [`disk`] | files, directories and what makes them durable |
 //! | [`random`] | randomness |
+//! | [`mod@sites`] | marks in code: bugs on purpose, laws, states that must be reached |
 //! | [`profile`] | where a simulation's wall time goes |
 //! | [`sim`] | the simulated arm's controls, for `world` only |
 //!
@@ -35,8 +36,12 @@ pub mod random;
 mod select;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod sites;
 pub mod task;
 pub mod time;
 
+#[cfg(feature = "sim")]
+#[doc(hidden)]
+pub use linkme as __linkme;
 #[doc(hidden)]
 pub use tokio as __tokio;

@@ -10,6 +10,7 @@
 //! | [`disk`], [`crash_points`] | what is left of writes and of names |
 //! | [`disk_faults`] | errors, slowness and damage |
 //! | [`clocks`] | clocks that go wrong, each machine's own |
+//! | [`sites`] | trouble on purpose, laws and states in the code |
 //! | [`endings`] | how a simulation itself ends |
 //! | [`determinism`] | one seed, one history |
 //! | [`cluster`], [`plans`] | our cluster in the storm; plans as files |
@@ -34,4 +35,5 @@ mod half_open;
 mod links;
 mod machines;
 mod plans;
+mod sites;
 mod stage;

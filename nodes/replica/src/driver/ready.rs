@@ -38,7 +38,9 @@ impl Driver {
             must_write |= self.begin(id, &mut parts)?;
         }
         // What was applied but not yet written rides along, or waits for its tick.
-        let flush = self.groups.values().any(|g| g.dirty && g.ticks % FLUSH_TICKS == 0);
+        let due =
+            |ticks: u64| ticks % FLUSH_TICKS == 0 || rt::buggify!("driver: applied rows are written early");
+        let flush = self.groups.values().any(|g| g.dirty && due(g.ticks));
         if parts.is_empty() && !must_write && !flush {
             return Ok(false);
         }
@@ -97,6 +99,10 @@ impl Driver {
             self.routes.leads(id, self.options.node, term);
             self.transport.broadcast(&Frame::Leads { group: id, term });
         } else if was == StateRole::Leader {
+            rt::sometimes!(
+                !group.proposed.is_empty(),
+                "driver: leadership went while proposals were under way"
+            );
             group.refuse_reads();
             tracing::info!(group = id, term, node = self.options.node, "stepped down");
             self.observe(id, Step::SteppedDown { term });
@@ -139,6 +145,17 @@ impl Driver {
             let mut entries = Vec::new();
             let (first_index_before, last_index_before) = (log.first(), log.last());
             log.record.applied = applied;
+            let (from, next) = (part.and_then(|part| part.entries.first()), last_index_before + 1);
+            rt::sometimes!(from.is_some_and(|e| e.index < next), "driver: a conflicting suffix was cut off");
+            rt::sometimes!(
+                snapshot.is_some() && first_index_before < next,
+                "driver: a snapshot was installed over a log with entries"
+            );
+            rt::sometimes!(
+                snapshot.is_some() && parts.iter().any(|part| !part.entries.is_empty()),
+                "driver: a snapshot was installed while entries were being appended"
+            );
+            rt::sometimes!(compact_to > 0, "driver: a log was compacted");
             if let Some(part) = part {
                 if let Some(at) = part.snapshot {
                     log.reset(at);
@@ -297,6 +314,9 @@ async fn stream_snapshot(
         })
         .await;
         reader = back;
+        if rt::buggify!("driver: a snapshot is given up while it is sent") {
+            return false;
+        }
         let chunk = match chunk {
             Ok(chunk) => chunk,
             Err(error) => {
@@ -320,7 +340,8 @@ async fn stream_snapshot(
 /// Up to where the log may go, 0 for nowhere: only what the rows on the disk hold.
 fn compaction_point(options: &ReplicaOptions, group: &Group) -> u64 {
     let log = group.raw.store();
-    if log.len() < options.compact_after_entries && log.size_bytes() < options.compact_after_bytes {
+    let small = log.len() < options.compact_after_entries && log.size_bytes() < options.compact_after_bytes;
+    if small && !rt::buggify!("driver: a log is compacted right now") {
         return 0;
     }
     let trailing = options.trailing_entries.min(log.len() as u64 / 2);

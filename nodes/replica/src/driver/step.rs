@@ -77,6 +77,9 @@ impl Driver {
                 tracing::debug!(group = group.id, %error, "did not campaign");
             }
             ask_again(group, retry_reads_after);
+            if rt::buggify!("driver: leadership is handed over at an odd moment", 0.002) {
+                hand_over(group, self.options.node);
+            }
             if self.stopping.is_none() && group.ticks % HOME_CHECK_TICKS == 0 {
                 hand_over_to_home(group, self.options.node);
             }
@@ -109,7 +112,11 @@ impl Driver {
             }
             _ if !leads || self.stopping.is_some() => reply.send(group.not_leader()),
             Request::Read { query, .. } => group.reads.new.push(Read { query, reply }),
-            Request::Propose { .. } if group.proposed.len() >= MAX_PROPOSED => {
+            Request::Propose { .. }
+                if group.proposed.len() >= MAX_PROPOSED
+                    || rt::buggify!("driver: a proposal is refused as too much", 0.01) =>
+            {
+                rt::reachable!("driver: a proposal was refused as too much");
                 reply.send(Response::Refused(Refusal::Busy));
             }
             Request::Propose { envelopes, .. } => {
@@ -151,6 +158,7 @@ impl Driver {
             // Before the first commit of its term a leader does not know what is committed; raft-rs
             // would drop the question in silence.
             if group.raw.raft.state != StateRole::Leader || !group.raw.raft.commit_to_current_term() {
+                rt::reachable!("driver: a read waited for the first commit of its leader's term");
                 continue;
             }
             self.read_number += 1;
@@ -167,7 +175,12 @@ impl Driver {
         }
         let Some(incoming) = &mut group.incoming else { return };
         let expected = (incoming.from, incoming.transfer, incoming.next) == (from, transfer, number);
-        if !expected || incoming.complete || !chunk.is_intact() {
+        if !expected
+            || incoming.complete
+            || !chunk.is_intact()
+            || rt::buggify!("driver: a chunk of a snapshot is refused")
+        {
+            rt::reachable!("driver: a chunk of a snapshot was refused");
             group.incoming = None;
             return;
         }
@@ -182,6 +195,7 @@ impl Driver {
             incoming.complete && (incoming.from, incoming.transfer, incoming.next) == (from, transfer, chunks)
         });
         if !whole || message.from != from || message.to != self.options.node {
+            rt::reachable!("driver: a snapshot came to its end with pieces missing");
             return;
         }
         if let Err(error) = group.raw.step(message) {
@@ -192,10 +206,8 @@ impl Driver {
 
     fn begin_stop(&mut self) {
         self.stopping = Some(STOP_TICKS);
-        for group in self.groups.values_mut().filter(|group| group.raw.raft.state == StateRole::Leader) {
-            if let Some(heir) = heir(group, self.options.node) {
-                group.raw.transfer_leader(heir);
-            }
+        for group in self.groups.values_mut() {
+            hand_over(group, self.options.node);
             fix_timeout(&self.options, group);
         }
     }
@@ -218,13 +230,25 @@ fn ask_again(group: &mut Group, after: std::time::Duration) {
         .reads
         .asked
         .iter()
-        .filter(|(_, (_, since))| since.elapsed() >= after)
+        .filter(|(_, (_, since))| {
+            since.elapsed() >= after || rt::buggify!("driver: a read index is asked for again too early")
+        })
         .map(|(number, _)| *number)
         .collect();
     for number in late {
+        rt::reachable!("driver: a read index was asked for again");
         if let Some((reads, _)) = group.reads.asked.remove(&number) {
             group.reads.new.extend(reads);
         }
+    }
+}
+
+/// Hands a leadership over to whoever is closest to taking it.
+fn hand_over(group: &mut Group, node: NodeId) {
+    if group.raw.raft.state == StateRole::Leader
+        && let Some(heir) = heir(group, node)
+    {
+        group.raw.transfer_leader(heir);
     }
 }
 
@@ -245,6 +269,7 @@ fn hand_over_to_home(group: &mut Group, node: NodeId) {
     }
     let ready = raft.prs().get(home).is_some_and(|p| p.recent_active && p.matched >= raft.raft_log.committed);
     if ready {
+        rt::reachable!("driver: leadership was handed over to the group's home");
         group.raw.transfer_leader(home);
     }
 }

@@ -35,9 +35,11 @@ impl Batcher {
         loop {
             let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
             let mut writes = Vec::new();
-            if queue.recv_many(&mut writes, self.max_batch).await == 0 {
+            let most = if rt::buggify!("gateway: a batch of one") { 1 } else { self.max_batch };
+            if queue.recv_many(&mut writes, most).await == 0 {
                 return;
             }
+            rt::sometimes!(writes.len() > 1, "gateway: writes went together in one batch");
             let (group, routes, patience) = (self.group, self.routes.clone(), self.patience);
             rt::task::spawn(async move {
                 deliver(group, &routes, patience, writes).await;
@@ -59,7 +61,8 @@ async fn deliver(group: GroupId, routes: &Routes, patience: Duration, mut writes
         }
         let Some(node) = routes.leader(group) else { return };
         let envelopes = writes.iter().map(|write| write.envelope.clone()).collect();
-        match routes.attempt(group, node, Request::Propose { group, envelopes }, patience).await {
+        let attempt = routes.attempt(group, node, Request::Propose { group, envelopes }, patience).await;
+        match if rt::buggify!("gateway: the answer to a batch is lost") { Attempt::Lost } else { attempt } {
             Attempt::Answered(Response::Proposed { index, answers }) => {
                 for (write, answer) in writes.into_iter().zip(answers) {
                     // Its writer may have stopped waiting.
@@ -81,6 +84,10 @@ async fn deliver(group: GroupId, routes: &Routes, patience: Duration, mut writes
             Attempt::Lost | Attempt::Answered(_) => {
                 routes.learn(group, node, None);
                 (writes, maybe_done) = keep_keyed(writes);
+                rt::sometimes!(
+                    !writes.is_empty(),
+                    "gateway: keyed writes of unknown outcome were sent again"
+                );
             }
         }
         time::sleep(pause).await;

@@ -94,6 +94,7 @@ impl Routes {
         let place = known.voters.iter().position(|voter| *voter == asked).map_or(0, |place| place + 1);
         let next = known.voters.get(place).or(known.voters.first()).copied();
         let hint = hint.filter(|leader| known.voters.contains(leader) && *leader != asked);
+        rt::sometimes!(hint.is_some(), "gateway: a refusal named the leader");
         known.leader = hint.or(next).unwrap_or(asked);
     }
 
@@ -130,6 +131,7 @@ impl Routes {
                 _ => Attempt::Lost,
             };
         }
+        rt::reachable!("gateway: a request was forwarded to another node");
         match time::timeout(patience, self.transport.request(node, request)).await {
             Ok(Ok(response)) => Attempt::Answered(response),
             Ok(Err(Failure::NotSent)) => Attempt::NotSent,

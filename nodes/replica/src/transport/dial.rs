@@ -93,7 +93,13 @@ async fn write_queue(link: &mut Link, writer: &mut WriteHalf<TcpStream>, mut buf
         {
             take(link, &mut buffer, outgoing);
         }
+        if rt::buggify!("transport: a connection is dropped before sending", 0.005) {
+            return io::ErrorKind::ConnectionAborted.into();
+        }
         match time::timeout(SILENCE, writer.write_all(&buffer)).await {
+            Ok(Ok(())) if rt::buggify!("transport: a connection is dropped after sending", 0.005) => {
+                return io::ErrorKind::ConnectionAborted.into();
+            }
             Ok(Ok(())) => buffer.clear(),
             Ok(Err(error)) => return error,
             Err(time::Elapsed) => return io::ErrorKind::TimedOut.into(),

@@ -129,7 +129,10 @@ impl Client {
                 Ok(Ok(response)) => return self.finish(host, connection, response, deadline).await,
                 Ok(Err(mut error)) => match error.take_message() {
                     // Not a byte was sent: another connection may take it.
-                    Some(unsent) => request = unsent,
+                    Some(unsent) => {
+                        crate::reachable!("http client: a pooled connection turned out to be closed");
+                        request = unsent;
+                    }
                     None => return Err(RequestError::Lost { host: host.into(), source: error.into_error() }),
                 },
             }
@@ -193,8 +196,10 @@ impl Client {
         let mut pool = self.pool();
         let idle = pool.get_mut(host)?;
         while let Some((connection, since)) = idle.pop() {
-            if !connection.is_closed() && connection.is_ready() && since.elapsed() < self.options.idle_timeout
-            {
+            let usable = !connection.is_closed() && connection.is_ready();
+            crate::sometimes!(!usable, "http client: a pooled connection was stale");
+            let young = since.elapsed() < self.options.idle_timeout;
+            if usable && young && !crate::buggify!("http client: a pooled connection is not used again") {
                 return Some(connection);
             }
         }

@@ -14,6 +14,7 @@ pub mod machine;
 pub mod net;
 pub mod rng;
 mod running;
+pub mod sites;
 pub(crate) mod timer;
 pub mod trace;
 
@@ -21,6 +22,7 @@ use disk::Disk;
 use machine::{Machine, MachineId};
 use rng::{Purpose, Rng};
 pub use running::{Running, processors};
+pub use sites::sites;
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
@@ -60,6 +62,8 @@ pub struct Options {
     pub disk_delay_min: Duration,
     /// Largest duration of a piece of blocking disk work.
     pub disk_delay_max: Duration,
+    /// Let `buggify!` sites fire, see [`crate::sites`].
+    pub buggify: bool,
     /// Keep every event, not only the hash over them.
     pub keep_events: bool,
     /// A simulation that has not ended after this much wall time is given up. Its thread cannot be
@@ -77,6 +81,7 @@ impl Default for Options {
             retransmission_limit: Duration::from_secs(60),
             disk_delay_min: Duration::from_micros(100),
             disk_delay_max: Duration::from_micros(800),
+            buggify: false,
             keep_events: false,
             profile: false,
             wall_limit: Duration::from_secs(120),
@@ -178,6 +183,7 @@ pub(crate) struct State {
     net: net::Net,
     bites: injection::Bites,
     clocks: clock::Clocks,
+    sites: sites::Sites,
     disk_rng: Rng,
     node_rng: Rng,
 }
@@ -194,6 +200,7 @@ impl World {
                 net: net::Net::new(seed, options.latency),
                 bites: injection::Bites::default(),
                 clocks: clock::Clocks::new(seed, begin),
+                sites: sites::Sites::new(seed, options.buggify),
                 disk_rng: Rng::new(seed, Purpose::Disk),
                 node_rng: Rng::new(seed, Purpose::Node),
             }),
