@@ -201,3 +201,62 @@ impl fmt::Display for Run {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sweep;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    type Life = Result<(), String>;
+
+    async fn broken_node(stage: Stage) -> Life {
+        stage.machine("node", async || Err::<(), _>("its disk is full"));
+        rt::time::sleep(Duration::from_secs(1)).await;
+        Ok(())
+    }
+
+    async fn panicking_node(stage: Stage) -> Life {
+        stage.machine("node", async || -> Life { panic!("out of luck") });
+        rt::time::sleep(Duration::from_secs(1)).await;
+        Ok(())
+    }
+
+    async fn broken_law(stage: Stage) -> Life {
+        if stage.seed() % 2 == 0 { Ok(()) } else { Err(format!("{} is odd", stage.seed())) }
+    }
+
+    #[test]
+    fn a_process_that_ends_by_itself_or_panics_is_a_violation() {
+        let evidence = vec!["node ended by itself: its disk is full".to_owned()];
+        assert_eq!(run(1, broken_node).verdict, Verdict::Violated(evidence));
+        let evidence = vec!["panic: out of luck".to_owned()];
+        assert_eq!(run(1, panicking_node).verdict, Verdict::Violated(evidence));
+    }
+
+    #[test]
+    fn a_sweep_shows_what_failed_and_how_to_see_it_again() {
+        let sweep = sweep(0..4, broken_law).replayed_by("mine --seed {seed}");
+        let seeds: Vec<u64> = sweep.runs.iter().map(|run| run.seed).collect();
+        assert_eq!((seeds, sweep.exit_code()), (vec![0, 1, 2, 3], 1));
+        let text = sweep.to_string();
+        assert!(text.contains("seed 3 VIOLATED\n  3 is odd\n"), "{text}");
+        assert!(text.contains("\n  replay: mine --seed 3\n2 of 4 seeds did not hold"), "{text}");
+        assert!(text.ends_with("without any fault"), "{text}");
+    }
+
+    #[test]
+    fn the_first_event_that_differs_is_named() {
+        static SHARED: AtomicU64 = AtomicU64::new(0);
+        let leaky = async |stage: Stage| {
+            stage.world().note(0, "mark", 1, 1);
+            let pause = 1 + SHARED.fetch_add(1, Ordering::Relaxed);
+            rt::time::sleep(Duration::from_millis(pause)).await;
+            stage.world().note(0, "mark", 2, 2);
+            Verdict::Held
+        };
+        let difference = check_determinism(7, leaky).expect_err("they differ");
+        assert!(difference.starts_with("seed 7, event 2: first 0.00"), "{difference}");
+        assert!(difference.contains("node=0 task=0 mark 2"), "{difference}");
+    }
+}
