@@ -2,14 +2,15 @@
 
 use crate::http::error::ApiError;
 use crate::http::metrics::NodeMetrics;
-use crate::meta::Placement;
+use crate::meta::{Placement, View};
 use crate::partition;
+use replica::driver::Status;
 use replica::frame::Consistency;
 use replica::gateway::{ReadAnswer, Written};
 use replica::start::StatusHandle;
 use replica::{Envelope, Gateway, GroupId, NodeId};
 use rt::time::Instant;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 /// Which system's habits a listener follows where they contradict each other.
@@ -28,18 +29,33 @@ pub struct Cluster(Arc<Inner>);
 
 struct Inner {
     options: ClusterOptions,
-    gateway: Gateway,
-    status: StatusHandle,
-    placement: OnceLock<Placement>,
+    now: RwLock<Now>,
     metrics: NodeMetrics,
+}
+
+/// What can change while a listener runs.
+#[derive(Default)]
+struct Now {
+    link: Option<Link>,
+    view: Option<Arc<View>>,
+    trouble: Option<String>,
+}
+
+/// The replicas behind a listener. A node whose data were lost becomes another member, with others.
+#[derive(Clone)]
+pub struct Link {
+    /// This node.
+    pub node: NodeId,
+    /// The way to all groups.
+    pub gateway: Gateway,
+    /// How the replicas here are.
+    pub status: StatusHandle,
 }
 
 /// Fixed properties of [`Cluster`].
 #[derive(Clone, Debug)]
 pub struct ClusterOptions {
-    /// This node.
-    pub node: NodeId,
-    /// Its name, as `GET /health` says it.
+    /// The node's name, as `GET /health` says it.
     pub name: String,
     /// The listener's profile.
     pub profile: Profile,
@@ -54,23 +70,70 @@ pub struct ClusterOptions {
 }
 
 impl Cluster {
-    /// A cluster whose placement is not known yet.
-    pub fn new(options: ClusterOptions, gateway: Gateway, status: StatusHandle) -> Self {
-        let placement = OnceLock::new();
-        Cluster(Arc::new(Inner { options, gateway, status, placement, metrics: NodeMetrics::default() }))
+    /// A cluster that nothing is known of yet.
+    pub fn new(options: ClusterOptions) -> Self {
+        Cluster(Arc::new(Inner { options, now: RwLock::default(), metrics: NodeMetrics::default() }))
     }
 
-    /// Makes the placement known. Only the first one counts: there is only one.
-    pub fn place(&self, placement: Placement) {
-        for spec in &placement.partitions {
-            self.0.gateway.add_group(spec);
+    fn now(&self) -> RwLockReadGuard<'_, Now> {
+        self.0.now.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self) -> RwLockWriteGuard<'_, Now> {
+        self.0.now.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts replicas behind the listener, or takes them away.
+    pub fn link(&self, link: Option<Link>) {
+        self.change().link = link;
+    }
+
+    /// This node; 0 as long as it does not know who it is.
+    pub fn node(&self) -> NodeId {
+        self.now().link.as_ref().map_or(0, |link| link.node)
+    }
+
+    /// Makes known what the meta group knows: a newer table for an older one.
+    pub fn place(&self, view: View) {
+        let version = |view: &View| view.table.as_ref().map_or(0, |table| table.version);
+        let mut now = self.change();
+        if now.view.as_ref().is_some_and(|known| version(known) > version(&view)) {
+            return;
         }
-        let _ = self.0.placement.set(placement);
+        if let Some(link) = &now.link {
+            for spec in view.placement().into_iter().flat_map(|placement| &placement.partitions) {
+                link.gateway.place_group(spec);
+            }
+            if let Some(table) = &view.table {
+                link.gateway.place_group(&table.meta);
+                link.gateway.learn(table.directory());
+            }
+        }
+        now.view = Some(Arc::new(view));
     }
 
-    /// The placement, once it is known.
-    pub fn placement(&self) -> Option<&Placement> {
-        self.0.placement.get()
+    /// What the meta group knows, once that is known here.
+    pub fn view(&self) -> Option<Arc<View>> {
+        self.now().view.clone()
+    }
+
+    /// Where partitions should live, once that is known.
+    pub fn placement(&self) -> Option<Placement> {
+        self.view()?.placement().cloned()
+    }
+
+    /// Says why this node cannot work, or that it can again.
+    pub fn trouble(&self, reason: Option<String>) {
+        self.change().trouble = reason;
+    }
+
+    /// Why this node cannot work, if it knows that it cannot.
+    pub fn reason(&self) -> Option<String> {
+        self.now().trouble.clone()
+    }
+
+    fn gateway(&self) -> Result<Gateway, ApiError> {
+        self.now().link.as_ref().map(|link| link.gateway.clone()).ok_or(ApiError::NotReady)
     }
 
     /// Fixed properties.
@@ -83,9 +146,13 @@ impl Cluster {
         &self.0.metrics
     }
 
-    /// How this node's replicas are.
-    pub fn status(&self) -> &StatusHandle {
-        &self.0.status
+    /// How this node's replicas are; empty while there are none.
+    pub async fn status(&self) -> Status {
+        let status = self.now().link.as_ref().map(|link| link.status.clone());
+        match status {
+            Some(status) => status.get().await,
+            None => Status::default(),
+        }
     }
 
     /// The group that `name` lives in.
@@ -93,16 +160,19 @@ impl Cluster {
     /// # Errors
     /// If the placement is not known yet.
     pub fn group_of(&self, name: &str) -> Result<GroupId, ApiError> {
-        let placement = self.placement().ok_or(ApiError::NotReady)?;
-        let partitions = u32::try_from(placement.partitions.len()).unwrap_or(u32::MAX);
+        let view = self.view().ok_or(ApiError::NotReady)?;
+        let genesis = view.genesis.as_ref().ok_or(ApiError::NotReady)?;
+        let partitions = u32::try_from(genesis.partitions.len()).unwrap_or(u32::MAX);
         Ok(partition::group_of(name, partitions))
     }
 
-    /// The number of the worker that is home to `group`, counted from 1: the same whoever leads.
+    /// The number of the worker that `group` began to be at home at, counted from 1: the same for ever,
+    /// whoever leads and whatever moves, so that an answer never changes.
     pub fn home_worker(&self, group: GroupId) -> u64 {
-        let Some(placement) = self.placement() else { return 0 };
-        let home = placement.partitions.iter().find(|spec| spec.group == group).map(|spec| spec.home);
-        let place = home.and_then(|home| placement.workers.iter().position(|worker| *worker == home));
+        let Some(view) = self.view() else { return 0 };
+        let Some(genesis) = &view.genesis else { return 0 };
+        let home = genesis.partitions.iter().find(|spec| spec.group == group).map(|spec| spec.home);
+        let place = home.and_then(|home| genesis.workers.iter().position(|worker| *worker == home));
         place.map_or(0, |place| place as u64 + 1)
     }
 
@@ -112,7 +182,7 @@ impl Cluster {
     /// [`ApiError`].
     pub async fn write(&self, group: GroupId, envelope: Envelope) -> Result<Written, ApiError> {
         let deadline = Instant::now() + self.0.options.deadline;
-        Ok(self.0.gateway.write(group, envelope, deadline).await?)
+        Ok(self.gateway()?.write(group, envelope, deadline).await?)
     }
 
     /// Asks a group's state machine.
@@ -126,6 +196,6 @@ impl Cluster {
         consistency: Consistency,
     ) -> Result<ReadAnswer, ApiError> {
         let deadline = Instant::now() + self.0.options.deadline;
-        Ok(self.0.gateway.read(group, query, consistency, deadline).await?)
+        Ok(self.gateway()?.read(group, query, consistency, deadline).await?)
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`meta`] | placement: which partition lives where (group 0) |
+//! | [`meta`] | who belongs to the cluster, and which partition lives where (group 0) |
 //! | [`raftmetrics`] | RaftMetrics (groups 1 and up) |
 //! | [`partition`] | from a name to its partition |
 //! | [`http`] | what all routes share: errors, auth, negotiation, metrics |
@@ -17,7 +17,7 @@ pub mod raftmetrics;
 
 use replica::{GroupId, StateMachine};
 
-/// The group that holds placement.
+/// The group that holds members and placement.
 pub const META_GROUP: GroupId = 0;
 
 /// The empty state machine of `group`. A new app is registered here.

@@ -3,6 +3,7 @@
 //! An own codec, because the protobuf parser that comes with raft-rs 0.7 overflows its stack on hostile
 //! bytes (RUSTSEC-2024-0437). The form is postcard of `WireMessage`; decoding never panics.
 
+use crate::members::Members;
 use bytes::Bytes;
 use raft::eraftpb::{ConfState, Entry, EntryType, Message, MessageType, Snapshot};
 use serde::{Deserialize, Serialize};
@@ -88,7 +89,8 @@ pub fn encode(message: &Message) -> Vec<u8> {
         request_snapshot: message.request_snapshot,
         reject: message.reject,
         reject_hint: message.reject_hint,
-        context: &message.context,
+        // A snapshot has no context, so its members travel there: joint changes and version included.
+        context: message.snapshot.as_ref().map_or(&message.context, |snapshot| &snapshot.data),
         priority: message.priority,
     };
     // Serialisation of plain data into memory has no way to fail.
@@ -119,7 +121,8 @@ pub fn decode(bytes: &[u8]) -> Result<Message, CodecError> {
         ..Message::default()
     };
     if let Some(snapshot) = wire.snapshot {
-        message.set_snapshot(snapshot_of(snapshot));
+        let members = std::mem::take(&mut message.context);
+        message.set_snapshot(snapshot_of(snapshot, members));
     }
     Ok(message)
 }
@@ -165,9 +168,11 @@ fn entry_of(wire: &WireEntry<'_>) -> Result<Entry, CodecError> {
     })
 }
 
-fn snapshot_of(wire: WireSnapshot) -> Snapshot {
-    let conf_state = ConfState { voters: wire.voters, learners: wire.learners, ..ConfState::default() };
-    let mut snapshot = Snapshot::default();
+fn snapshot_of(wire: WireSnapshot, members: Bytes) -> Snapshot {
+    let plain = ConfState { voters: wire.voters, learners: wire.learners, ..ConfState::default() };
+    // Nodes before membership changes send none, and need none.
+    let conf_state = Members::decode(&members).map_or(plain, |members| members.conf_state());
+    let mut snapshot = Snapshot { data: members, ..Snapshot::default() };
     let metadata = snapshot.mut_metadata();
     metadata.index = wire.index;
     metadata.term = wire.term;
@@ -221,12 +226,16 @@ mod tests {
                 message.entries.push(entry);
             }
             if snapshot {
-                message.set_snapshot(snapshot_of(WireSnapshot {
-                    index: n[0],
-                    term: n[1],
+                let joint = Members {
+                    version: n[2],
                     voters: vec![1, 2],
                     learners: vec![3],
-                }));
+                    voters_outgoing: vec![1, 4],
+                    learners_next: vec![4],
+                };
+                let wire = WireSnapshot { index: n[0], term: n[1], voters: vec![1, 2], learners: vec![3] };
+                message.context = Bytes::new();
+                message.set_snapshot(snapshot_of(wire, joint.encode().into()));
             }
             message
         })

@@ -4,6 +4,7 @@
 //! answers come back. Both sides send [`Frame::Alive`] when they have nothing else to say.
 
 use crate::envelope::{Answer, Envelope};
+use crate::members::{Members, Target};
 use crate::store::Chunk;
 use crate::{GroupId, NodeId};
 use serde::{Deserialize, Serialize};
@@ -106,13 +107,32 @@ pub enum Request {
         /// What the answer must have seen.
         consistency: Consistency,
     },
+    /// Asks a group's leader to work towards these members, and how far it is. Asked again, it goes on.
+    Reconfigure(Target),
+    /// Asks a group's leader who belongs to it.
+    Members {
+        /// The group.
+        group: GroupId,
+    },
+    /// Asks a node, whoever it is, what it knows of the cluster; and may claim an id, see
+    /// [`crate::bootstrap`].
+    Introduce {
+        /// The id that the caller claims; 0 to ask only.
+        node: NodeId,
+        /// Names the data folder that claims it.
+        token: u64,
+    },
 }
 
 impl Request {
-    /// The group it is for.
-    pub fn group(&self) -> GroupId {
+    /// The group it is for, if it is for one.
+    pub fn group(&self) -> Option<GroupId> {
         match self {
-            Request::Propose { group, .. } | Request::Read { group, .. } => *group,
+            Request::Propose { group, .. }
+            | Request::Read { group, .. }
+            | Request::Members { group }
+            | Request::Reconfigure(Target { group, .. }) => Some(*group),
+            Request::Introduce { .. } => None,
         }
     }
 }
@@ -147,6 +167,32 @@ pub enum Response {
     },
     /// Not done.
     Refused(Refusal),
+    /// Who belongs to a group, as its leader has applied it.
+    Members {
+        /// They.
+        members: Members,
+        /// Nothing is under way, and they are what was asked for.
+        settled: bool,
+        /// The leader's term.
+        term: u64,
+        /// The last index of its log.
+        last_index: u64,
+    },
+    /// The answer to an introduction.
+    Introduced(Introduction),
+}
+
+/// What a node says to one that introduces itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Introduction {
+    /// The newest format that the node speaks, see [`crate::bootstrap::FORMAT`].
+    pub format: u32,
+    /// The claimed id belongs to another data folder, or has never been given out: never use it.
+    pub taken: bool,
+    /// Version of what the node knows of the cluster's members, 0 for nothing.
+    pub version: u64,
+    /// Peer addresses of the cluster's nodes; empty as long as no cluster is known.
+    pub nodes: Vec<(NodeId, String)>,
 }
 
 /// Why a request was not done, or perhaps not done.
@@ -165,6 +211,12 @@ pub enum Refusal {
     Overwritten,
     /// It is in the log, but what became of it this replica cannot tell.
     Unknown,
+    /// Another change of members is under way, or a newer one was asked for. Nothing was done.
+    ChangeUnderWay,
+    /// Fewer than a majority of the asked voters answer. Nothing was done yet.
+    NoQuorum,
+    /// No voters, or a node twice. Nothing was done, nor will be.
+    Nonsense,
 }
 
 /// The bytes of a frame, with its length before it.

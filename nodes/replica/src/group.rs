@@ -7,10 +7,11 @@ use crate::dedup::Dedup;
 use crate::envelope::{Answer, Batch, Envelope};
 use crate::frame::{Refusal, Response};
 use crate::machine::{Row, RowChange, StateMachine};
+use crate::members::{Members, Target};
 use crate::store::{GroupLog, GroupRows, Position};
 use crate::transport::ReplyTo;
 use crate::{GroupId, NodeId};
-use raft::eraftpb::Entry;
+use raft::eraftpb::{Entry, EntryType};
 use raft::{RawNode, StateRole};
 use rt::time::Instant;
 use std::collections::BTreeMap;
@@ -71,6 +72,12 @@ pub(crate) struct Group {
     /// Applied beyond what the rows on the disk hold.
     pub(crate) dirty: bool,
     pub(crate) rows: Option<GroupRows>,
+    /// Its members changed: to be written at once.
+    pub(crate) urgent: bool,
+    /// The voter that leads when all is well.
+    pub(crate) home: NodeId,
+    /// What a leader was asked to make of its group, and has not yet made.
+    pub(crate) target: Option<Target>,
     /// A fresh replica at home may lead at once, without waiting for an election timeout.
     pub(crate) eager: bool,
     pub(crate) ticks: u64,
@@ -83,6 +90,17 @@ impl Group {
 
     pub(crate) fn not_leader(&self) -> Response {
         Response::Refused(Refusal::NotLeader { leader: self.leader() })
+    }
+
+    /// Who belongs to the group, as applied here.
+    pub(crate) fn members(&self) -> &Members {
+        &self.raw.store().record.members
+    }
+
+    /// True if the log reaches what an earlier replica here has told others that it does.
+    pub(crate) fn keeps_promise(&self) -> bool {
+        let log = self.raw.store();
+        log.end().reaches(log.record.promise)
     }
 
     /// Applies a committed entry and answers those who wait for it.
@@ -109,7 +127,8 @@ impl Group {
     }
 
     fn apply_batch(&mut self, entry: &Entry) -> Vec<Answer> {
-        if entry.data.is_empty() {
+        // Changes of members are the driver's.
+        if entry.data.is_empty() || entry.entry_type != EntryType::EntryNormal {
             return Vec::new();
         }
         match Batch::decode(&entry.data) {
@@ -168,6 +187,17 @@ impl Group {
         for read in self.reads.take_all() {
             read.reply.send(response.clone());
         }
+    }
+
+    /// The replica goes: who waits gets no answer from here.
+    pub(crate) fn refuse_all(&mut self) {
+        for read in self.reads.take_all() {
+            read.reply.send(Response::Refused(Refusal::NoReplica));
+        }
+        for (reply, _) in std::mem::take(&mut self.arrived_waiting) {
+            reply.send(Response::Refused(Refusal::NoReplica));
+        }
+        self.forget_proposed(u64::MAX - 1);
     }
 
     /// A snapshot jumped over entries that somebody waits for: what became of them is not known here.

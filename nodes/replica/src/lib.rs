@@ -5,6 +5,9 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`options`] | everything a node's replicas are started with |
+//! | [`members`] | who belongs to a group, and the way from one membership to another |
+//! | [`bootstrap`] | how a node without data finds out who it is |
+//! | [`directory`] | the cluster's nodes and their addresses |
 //! | [`machine`] | the contract of a state machine |
 //! | [`envelope`] | a command on its way: payload, idempotency key, time |
 //! | [`dedup`] | first answers by idempotency key |
@@ -18,27 +21,33 @@
 //! | [`observe`] | what a judge may see |
 //! | [`start`] | puts them together |
 //!
-//! Deliberately absent: consensus (raft-rs), the B-tree (redb), membership changes.
+//! Deliberately absent: consensus (raft-rs), the B-tree (redb), and what makes nodes come and go.
 
+pub mod bootstrap;
 pub mod codec;
 pub mod dedup;
+pub mod directory;
 pub mod driver;
 pub mod envelope;
 pub mod frame;
 pub mod gateway;
 pub mod group;
 pub mod machine;
+pub mod members;
 pub mod observe;
 pub mod options;
 pub mod start;
 pub mod store;
 pub mod transport;
 
+pub use directory::Directory;
 pub use envelope::Envelope;
 pub use gateway::{Gateway, ReadError, WriteError};
 pub use machine::{StateMachine, Stored};
+pub use members::{Members, Target};
 pub use options::{GroupSpec, ReplicaOptions};
 pub use start::{Replica, StartError};
+pub use store::{Store, StoreError};
 
 /// Names a raft group. Group 0 is the meta group.
 pub type GroupId = u64;

@@ -68,6 +68,8 @@ pub enum Step {
         /// Term of that index.
         term: u64,
     },
+    /// It was removed from its group and deleted what it had, durably.
+    Removed,
     /// Hash of the state at an applied index.
     StateHash {
         /// Applied index.

@@ -19,7 +19,8 @@ pub struct ReplicaOptions {
     pub node: NodeId,
     /// Nodes of another cluster are not talked to.
     pub cluster: u64,
-    /// Peer address (`host:port`) of every node, this one included.
+    /// Peer address (`host:port`) of every configured node, this one included. What the cluster itself
+    /// knows of its nodes goes before it, see [`crate::Directory`].
     pub peers: BTreeMap<NodeId, String>,
     /// Address to listen on for peers.
     pub peer_listen: String,
@@ -55,6 +56,8 @@ pub struct ReplicaOptions {
     pub snapshot_chunk_bytes: usize,
     /// redb's page cache.
     pub cache_bytes: usize,
+    /// The format that this node says it speaks, see [`crate::bootstrap::FORMAT`].
+    pub format: u32,
 }
 
 impl ReplicaOptions {
@@ -87,11 +90,12 @@ impl ReplicaOptions {
             trailing_entries: 512,
             snapshot_chunk_bytes: 256 << 10,
             cache_bytes: 8 << 20,
+            format: crate::bootstrap::FORMAT,
         }
     }
 }
 
-/// Where a group lives. Every replica of the group starts from the same one.
+/// Where a group lives, or began to live: every replica of a group starts from the same one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupSpec {
     /// The group.

@@ -5,9 +5,11 @@ use crate::gateway::{Gateway, Routes};
 use crate::options::{GroupSpec, ReplicaOptions};
 use crate::store::{Store, StoreError};
 use crate::transport::{self, Transport};
+use crate::{GroupId, NodeId};
 use rt::net::TcpListener;
 use rt::profile::{self, Section};
 use rt::task::{self, JoinHandle, TaskGroup};
+use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -52,31 +54,41 @@ pub async fn start(options: ReplicaOptions) -> Result<Replica, StartError> {
     let address = options.peer_listen.clone();
     let listener = TcpListener::bind(&address).await;
     let listener = listener.map_err(|source| StartError::Listen { address, source })?;
-    start_on(options, listener).await
+    let store = open_store(&options.data, options.cluster, options.cache_bytes).await;
+    let folder = || options.data.display().to_string();
+    let store = store.map_err(|source| StartError::Store { folder: folder(), source })?;
+    start_on(options, store, Arc::new(listener)).await
 }
 
-/// Like [`start`], on a listener that is bound already.
+/// Opens a node's store, to look at what is in it.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn open_store(data: &Path, cluster: u64, cache_bytes: usize) -> Result<Store, StoreError> {
+    let data = data.to_owned();
+    task::blocking(move || Store::open(&data, cluster, cache_bytes)).await
+}
+
+/// Like [`start`], on an open store that belongs to this node or to nobody, and on a listener.
 ///
 /// # Errors
 /// [`StartError`].
-pub async fn start_on(options: ReplicaOptions, listener: TcpListener) -> Result<Replica, StartError> {
-    let (data, cluster, node, cache) =
-        (options.data.clone(), options.cluster, options.node, options.cache_bytes);
-    let store = task::blocking(move || Store::open(&data, cluster, node, cache)).await;
-    let folder = || options.data.display().to_string();
-    let store = store.map_err(|source| StartError::Store { folder: folder(), source })?;
-
+pub async fn start_on(
+    options: ReplicaOptions,
+    store: Store,
+    listener: Arc<TcpListener>,
+) -> Result<Replica, StartError> {
     let tasks = Arc::new(TaskGroup::default());
     let (events, receiver) = mpsc::channel(options.event_queue);
-    let transport = Transport::start(&options, &events, &tasks);
+    let transport = Transport::start(&options, &events);
     let routes = Routes::new(options.node, events.clone(), transport.clone());
     let opening =
-        Driver::open(options.clone(), store, transport, routes.clone(), receiver, events.downgrade());
+        Driver::open(options.clone(), store, transport.clone(), routes.clone(), receiver, events.downgrade());
     let driver = opening.await?;
     let gateway = Gateway::new(&options, routes);
     let door = events.clone();
     let doors = Arc::new(TaskGroup::default());
-    tasks.spawn(async move { transport::listen(listener, &options, door, doors).await });
+    tasks.spawn(async move { transport::listen(listener, &options, door, transport, doors).await });
     let driving = task::spawn(profile::measure(Section::Raft, driver.run()));
     Ok(Replica { events, gateway, driving, _tasks: tasks })
 }
@@ -89,7 +101,7 @@ impl Replica {
 
     /// Starts a replica of a group here, unless there is one.
     pub async fn create_group(&self, spec: GroupSpec) {
-        self.group_creator().create(spec).await;
+        self.groups().create(spec).await;
     }
 
     /// How the replicas are; empty when the driver has ended.
@@ -97,9 +109,9 @@ impl Replica {
         StatusHandle(self.events.clone()).get().await
     }
 
-    /// Creates groups without holding the replica.
-    pub fn group_creator(&self) -> GroupCreator {
-        GroupCreator(self.events.downgrade())
+    /// Creates and removes groups without holding the replica.
+    pub fn groups(&self) -> Groups {
+        Groups(self.events.downgrade())
     }
 
     /// Asks for the status without holding the replica.
@@ -124,17 +136,38 @@ impl Replica {
     }
 }
 
-/// Creates groups without holding the replica.
-#[derive(Clone)]
-pub struct GroupCreator(mpsc::WeakSender<Event>);
+impl Drop for Replica {
+    fn drop(&mut self) {
+        self.driving.abort();
+    }
+}
 
-impl GroupCreator {
-    /// Starts a replica of a group here, unless there is one.
-    pub async fn create(&self, spec: GroupSpec) {
+/// Creates and removes groups without holding the replica.
+#[derive(Clone)]
+pub struct Groups(mpsc::WeakSender<Event>);
+
+impl Groups {
+    async fn tell(&self, event: Event) {
         if let Some(events) = self.0.upgrade() {
             // The driver is gone: `ended` tells why.
-            let _ = events.send(Event::CreateGroup { spec }).await;
+            let _ = events.send(event).await;
         }
+    }
+
+    /// Starts a replica of a group here, unless there is one.
+    pub async fn create(&self, spec: GroupSpec) {
+        self.tell(Event::CreateGroup { spec }).await;
+    }
+
+    /// Deletes the replica here: the leader in `term`, whose log ended at `last_index`, said that it is no
+    /// part of the group. Nothing happens if it has heard of something newer.
+    pub async fn remove(&self, group: GroupId, term: u64, last_index: u64) {
+        self.tell(Event::RemoveGroup { group, term, last_index }).await;
+    }
+
+    /// Says who should lead a group when all is well.
+    pub async fn home(&self, group: GroupId, home: NodeId) {
+        self.tell(Event::Home { group, home }).await;
     }
 }
 

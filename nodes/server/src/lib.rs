@@ -5,6 +5,9 @@
 //! | [`options`] | what a node is started with, and what is refused |
 //! | [`topology`] | which nodes hold what |
 //! | [`node`] | one node: `start(options)`, called by the binary and by the simulator alike |
+//! | `life` | who a node is, and how it becomes another one when its data are lost |
+//! | `placing` | what the cluster decided, carried out here |
+//! | `reconcile` | what the meta leader asks of all groups |
 //! | [`embedded`] | a whole cluster in this process |
 //! | [`config`] | the configuration file |
 //! | [`cli`] | the command line of `node` |
@@ -12,11 +15,14 @@
 pub mod cli;
 pub mod config;
 pub mod embedded;
+mod life;
 pub mod node;
 pub mod options;
 mod placing;
+mod reconcile;
 pub mod topology;
 
 pub use embedded::{Cluster, EmbeddedOptions};
+pub use life::LifeError;
 pub use node::{Node, StartError, start};
 pub use options::{NodeOptions, OptionsError, Profile, Role};

@@ -1,16 +1,16 @@
 //! One node. The binary and the simulator both call [`start`] and nothing else.
 
+use crate::life::{Life, LifeError};
 use crate::options::{NodeOptions, OptionsError};
-use crate::placing;
 use apps::cluster::{Cluster, ClusterOptions};
 use apps::http::router::router;
-use replica::driver::DriverError;
-use replica::{Replica, ReplicaOptions};
+use replica::NodeId;
 use rt::http::Server;
 use rt::net::TcpListener;
-use rt::task::TaskGroup;
+use rt::task::{self, JoinHandle};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -37,9 +37,11 @@ pub enum StartError {
 /// A running node. It ends when this is dropped; [`Node::stop`] ends it gracefully.
 pub struct Node {
     name: String,
-    http: Server,
-    replica: Replica,
-    _tasks: TaskGroup,
+    address: SocketAddr,
+    http: Option<Server>,
+    cluster: Cluster,
+    life: JoinHandle<Result<(), LifeError>>,
+    stop: Option<oneshot::Sender<()>>,
 }
 
 async fn bind(address: &str) -> Result<TcpListener, StartError> {
@@ -64,46 +66,21 @@ pub async fn start(options: NodeOptions) -> Result<Node, StartError> {
 /// [`StartError`].
 pub async fn start_on(options: NodeOptions, api: TcpListener, peer: TcpListener) -> Result<Node, StartError> {
     options.check()?;
-    let topology = options.topology();
-    let name = topology.name(options.id);
-    let replica = replica::start::start_on(replica_options(&options), peer).await?;
-    let meta = topology.meta_spec();
-    replica.gateway().add_group(&meta);
-    replica.create_group(meta).await;
-
-    let gateway = replica.gateway().clone();
-    let cluster = Cluster::new(cluster_options(&options, &name), gateway.clone(), replica.status_handle());
-    let tasks = TaskGroup::default();
-    tasks.spawn(placing::run(options.clone(), gateway, replica.group_creator(), cluster.clone()));
+    let name = options.name();
+    let cluster = Cluster::new(cluster_options(&options, &name));
+    let mut life = Life::new(options.clone(), Arc::new(peer), cluster.clone());
+    let first = life.begin().await?;
     let address = options.listen.clone();
-    let http = rt::http::serve(api, router(cluster), options.http)
+    let http = rt::http::serve(api, router(cluster.clone()), options.http)
         .map_err(|source| StartError::Listen { address, source })?;
+    let (stop, stopped) = oneshot::channel();
+    let life = task::spawn(life.live(first, stopped));
     tracing::info!(node = options.id, name, listen = %http.local_addr(), profile = %options.profile, "node started");
-    Ok(Node { name, http, replica, _tasks: tasks })
-}
-
-fn replica_options(options: &NodeOptions) -> ReplicaOptions {
-    let tuning = options.tuning;
-    let machines = Arc::new(apps::machine);
-    ReplicaOptions {
-        cluster: options.cluster,
-        peer_listen: options.peer_listen.clone(),
-        observer: options.observer.clone(),
-        tick: tuning.tick,
-        election_ticks: tuning.election_ticks,
-        heartbeat_ticks: tuning.heartbeat_ticks,
-        compact_after_entries: tuning.compact_after_entries,
-        trailing_entries: tuning.trailing_entries,
-        snapshot_chunk_bytes: tuning.snapshot_chunk_bytes,
-        max_batch: tuning.max_batch,
-        cache_bytes: tuning.cache_bytes,
-        ..ReplicaOptions::new(options.id, options.peers.clone(), options.data.clone(), machines)
-    }
+    Ok(Node { name, address: http.local_addr(), http: Some(http), cluster, life, stop: Some(stop) })
 }
 
 fn cluster_options(options: &NodeOptions, name: &str) -> ClusterOptions {
     ClusterOptions {
-        node: options.id,
         name: name.into(),
         profile: options.profile.into(),
         require_token: !crate::options::is_loopback(&options.listen),
@@ -119,30 +96,43 @@ impl Node {
         &self.name
     }
 
+    /// The member that this node is now; 0 as long as it does not know.
+    pub fn id(&self) -> NodeId {
+        self.cluster.node()
+    }
+
     /// The API address.
     pub fn local_addr(&self) -> SocketAddr {
-        self.http.local_addr()
+        self.address
     }
 
-    /// The node's replicas.
-    pub fn replica(&self) -> &Replica {
-        &self.replica
-    }
-
-    /// Waits until the node ends by itself, which it does only when it must not go on.
+    /// Waits until the node ends by itself: it was removed from the cluster, or must not go on.
     ///
     /// # Errors
     /// Why it must not.
-    pub async fn ended(&mut self) -> Result<(), DriverError> {
-        self.replica.ended().await
+    pub async fn ended(&mut self) -> Result<(), LifeError> {
+        // Stopped from outside: no error of ours.
+        (&mut self.life).await.unwrap_or(Ok(()))
     }
 
     /// Ends gracefully: answers requests under way, hands over leaderships, writes everything.
     ///
     /// # Errors
     /// If the last write fails.
-    pub async fn stop(self) -> Result<(), DriverError> {
-        self.http.shutdown().await;
-        self.replica.stop().await
+    pub async fn stop(mut self) -> Result<(), LifeError> {
+        if let Some(http) = self.http.take() {
+            http.shutdown().await;
+        }
+        if let Some(stop) = self.stop.take() {
+            // It has ended by itself: `ended` tells why.
+            let _ = stop.send(());
+        }
+        self.ended().await
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.life.abort();
     }
 }

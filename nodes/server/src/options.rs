@@ -96,6 +96,8 @@ pub struct Tuning {
     pub max_batch: usize,
     /// Page cache of the store.
     pub cache_bytes: usize,
+    /// The format that the node says it speaks: below [`replica::bootstrap::FORMAT`], members cannot change.
+    pub format: u32,
 }
 
 impl Default for Tuning {
@@ -109,6 +111,7 @@ impl Default for Tuning {
             snapshot_chunk_bytes: 256 << 10,
             max_batch: 1024,
             cache_bytes: 8 << 20,
+            format: replica::bootstrap::FORMAT,
         }
     }
 }
@@ -116,8 +119,16 @@ impl Default for Tuning {
 /// Everything a node is started with: the same type for the binary and for the simulator.
 #[derive(Clone)]
 pub struct NodeOptions {
-    /// This node. Not 0.
+    /// This node, as configured. What its data folder says goes before it. 0 only with `join`.
     pub id: NodeId,
+    /// Peer addresses of members of a running cluster, which gives this node its id. Empty for a node of
+    /// the configured ones.
+    pub join: Vec<String>,
+    /// A node whose data are lost or damaged sets them aside and joins again as another member, instead of
+    /// ending.
+    pub rebuild: bool,
+    /// The node's name; without it, one is made of role and id.
+    pub name: Option<String>,
     /// What it does.
     pub role: Role,
     /// Nodes with the role control. Ignored (and taken as none) with [`Role::All`].
@@ -196,6 +207,9 @@ impl NodeOptions {
     pub fn new(id: NodeId, role: Role, listen: &str, peers: BTreeMap<NodeId, String>, data: PathBuf) -> Self {
         NodeOptions {
             id,
+            join: Vec::new(),
+            rebuild: peers.len() > 1,
+            name: None,
             role,
             control: vec![1],
             listen: listen.into(),
@@ -215,6 +229,30 @@ impl NodeOptions {
         }
     }
 
+    /// Options of a node that joins the cluster that the nodes at `members` belong to, and is reached by
+    /// others at `peer` and `api`.
+    pub fn joining(members: Vec<String>, role: Role, peer: &str, api: &str, data: PathBuf) -> Self {
+        let mut options = NodeOptions::new(0, role, api, BTreeMap::new(), data);
+        options.peer_listen = peer.into();
+        options.join = members;
+        options.rebuild = true;
+        options
+    }
+
+    /// The address at which other nodes reach this one.
+    pub fn peer_address(&self) -> String {
+        self.peers.get(&self.id).unwrap_or(&self.peer_listen).clone()
+    }
+
+    /// The node's name.
+    pub fn name(&self) -> String {
+        match &self.name {
+            Some(name) => name.clone(),
+            None if self.join.is_empty() => self.topology().name(self.id),
+            None => format!("node-{}", self.peer_address()),
+        }
+    }
+
     /// The cluster's nodes.
     pub fn topology(&self) -> Topology {
         let control = if self.role == Role::All { &[][..] } else { &self.control };
@@ -229,6 +267,12 @@ impl NodeOptions {
     /// # Errors
     /// [`OptionsError`].
     pub fn check(&self) -> Result<(), OptionsError> {
+        if !(1..=1024).contains(&self.partitions) {
+            return Err(OptionsError::Partitions(self.partitions));
+        }
+        if !self.join.is_empty() {
+            return self.check_token();
+        }
         if self.id == 0 || self.peers.contains_key(&0) {
             return Err(OptionsError::ZeroId);
         }
@@ -242,9 +286,6 @@ impl NodeOptions {
         }
         if topology.workers().is_empty() {
             return Err(OptionsError::NoWorkers);
-        }
-        if !(1..=1024).contains(&self.partitions) {
-            return Err(OptionsError::Partitions(self.partitions));
         }
         self.check_token()
     }

@@ -76,6 +76,9 @@ pub enum Step {
         /// Term of that index.
         term: u64,
     },
+    /// The replica was removed from its group and has deleted its log and state. What it keeps for ever are
+    /// its term and its vote; if the node is ever needed in the group again, it begins with an empty log.
+    Removed,
     /// The state machine's logical content at `index`, hashed.
     StateHash {
         /// Applied index.

@@ -154,6 +154,7 @@ fn in_trace(step: Step) -> (&'static str, u64) {
         Step::Appended { index, term, hash } => ("raft_appended", mix(mix(index, term), hash)),
         Step::Applied { index, term, hash } => ("raft_applied", mix(mix(index, term), hash)),
         Step::SnapshotInstalled { index, term } => ("raft_snapshot", mix(index, term)),
+        Step::Removed => ("raft_removed", 0),
         Step::StateHash { index, hash } => ("raft_state", mix(index, hash)),
     }
 }
@@ -169,6 +170,7 @@ fn seen(step: Step) -> Seen {
         Step::Appended { index, term, hash } => Seen::Appended { index, term, hash },
         Step::Applied { index, term, hash } => Seen::Applied { index, term, hash },
         Step::SnapshotInstalled { index, term } => Seen::SnapshotInstalled { index, term },
+        Step::Removed => Seen::Removed,
         Step::StateHash { index, hash } => Seen::StateHash { index, hash },
     }
 }

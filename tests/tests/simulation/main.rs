@@ -14,6 +14,7 @@
 //! | [`endings`] | how a simulation itself ends |
 //! | [`determinism`] | one seed, one history |
 //! | [`cluster`], [`plans`] | our cluster in the storm; plans as files |
+//! | [`membership`] | nodes that come, go, lose their disks; older formats |
 //! | [`cases`] | seeds that failed once |
 #![cfg(feature = "sim")]
 #![allow(clippy::disallowed_methods, reason = "tests read real files from outside the simulation")]
@@ -34,6 +35,7 @@ mod endings;
 mod half_open;
 mod links;
 mod machines;
+mod membership;
 mod plans;
 mod sites;
 mod stage;

@@ -1,5 +1,6 @@
 //! Every error a request can meet, and the one place where errors become HTTP.
 
+use crate::meta::Refused;
 use axum::response::{IntoResponse, Response};
 use client::problem::{MEDIA_TYPE, Problem};
 use http::{HeaderValue, StatusCode, header};
@@ -58,6 +59,12 @@ pub enum ApiError {
     /// The placement is not known yet.
     #[error("this node does not know the cluster's placement yet; try again in a moment")]
     NotReady,
+    /// The node cannot work, and knows why.
+    #[error("this node cannot take part: {0}")]
+    Trouble(String),
+    /// A change of the cluster's members was refused.
+    #[error(transparent)]
+    Members(#[from] Refused),
     /// The write was not done, or perhaps not.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -90,6 +97,8 @@ impl ApiError {
             ApiError::Method { .. } => (S::METHOD_NOT_ALLOWED, "method", "Method not allowed"),
             ApiError::TooManySeries(_) => (S::UNPROCESSABLE_ENTITY, "too-many-series", "Too many series"),
             ApiError::NotReady => (S::SERVICE_UNAVAILABLE, "not-ready", "Not ready"),
+            ApiError::Trouble(_) => (S::SERVICE_UNAVAILABLE, "trouble", "Node cannot take part"),
+            ApiError::Members(error) => members_kind(*error),
             ApiError::Write(error) => write_kind(*error),
             ApiError::Read(error) => read_kind(*error),
             ApiError::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Node failed"),
@@ -101,6 +110,17 @@ impl ApiError {
         let (status, code, title) = self.kind();
         let problem = Problem::new(status.as_u16(), code, title, self.to_string());
         if *self == ApiError::Write(WriteError::Unknown) { problem.with_unknown_outcome() } else { problem }
+    }
+}
+
+fn members_kind(error: Refused) -> (StatusCode, &'static str, &'static str) {
+    use StatusCode as S;
+    match error {
+        Refused::TooEarly => (S::SERVICE_UNAVAILABLE, "too-early", "Members cannot change yet"),
+        Refused::NoMember => (S::NOT_FOUND, "no-member", "No such member"),
+        Refused::LastWorker => (S::CONFLICT, "last-worker", "Last worker"),
+        Refused::LastNode => (S::CONFLICT, "last-node", "Last node"),
+        Refused::OtherRole => (S::CONFLICT, "other-role", "Other role"),
     }
 }
 

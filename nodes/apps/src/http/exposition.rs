@@ -26,7 +26,7 @@ pub async fn prometheus(State(cluster): State<Cluster>, headers: HeaderMap) -> R
     let media_type = if accept.contains("openmetrics") { OPENMETRICS } else { PLAIN };
     let mut registry = Registry::default();
     cluster.metrics().register(&mut registry);
-    register_groups(&mut registry, &cluster.status().get().await);
+    register_groups(&mut registry, &cluster.status().await);
     let gathered = gather(&cluster).await;
     let up = Family::<GroupLabel, Gauge>::default();
     for PartitionUp { group, up: is_up } in &gathered.partitions {

@@ -13,14 +13,20 @@ pub async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: the placement is known and every replica here has a leader and keeps up.
+/// `GET /readyz`: the placement is known, and every replica here has a leader, keeps up, and belongs to its
+/// group.
 pub async fn readyz(State(cluster): State<Cluster>) -> Response {
-    let ready = cluster.placement().is_some() && {
-        let status = cluster.status().get().await;
+    if let Some(reason) = cluster.reason() {
+        return ApiError::Trouble(reason).into_response();
+    }
+    let ready = cluster.view().is_some() && {
+        let status = cluster.status().await;
         !status.groups.is_empty()
             && status.groups.iter().all(|group| {
                 // What was committed but not applied yet is a moment's lag, not a state.
-                group.leader.is_some() && group.commit.saturating_sub(group.applied) < 1024
+                group.leader.is_some()
+                    && group.members.contains(cluster.node())
+                    && group.commit.saturating_sub(group.applied) < 1024
             })
     };
     if ready { "ready\n".into_response() } else { ApiError::NotReady.into_response() }
@@ -52,12 +58,16 @@ struct GroupStats {
     last_index: u64,
     idempotency_keys: usize,
     snapshots: u64,
+    voters: Vec<u64>,
+    learners: Vec<u64>,
+    /// While two sets of voters decide together: the old one.
+    voters_outgoing: Vec<u64>,
 }
 
 /// `GET /stats`: the node's replicas as JSON.
 pub async fn stats(State(cluster): State<Cluster>) -> Response {
-    let status = cluster.status().get().await;
-    let groups = status.groups.iter().map(|group| GroupStats {
+    let status = cluster.status().await;
+    let groups = status.groups.into_iter().map(|group| GroupStats {
         group: group.group,
         leader: group.leader,
         leads: group.leads,
@@ -68,10 +78,13 @@ pub async fn stats(State(cluster): State<Cluster>) -> Response {
         last_index: group.last_index,
         idempotency_keys: group.dedup_keys,
         snapshots: group.snapshots,
+        voters: group.members.voters,
+        learners: group.members.learners,
+        voters_outgoing: group.members.voters_outgoing,
     });
     let options = cluster.options();
     Json(Stats {
-        node: options.node,
+        node: cluster.node(),
         name: options.name.clone(),
         commits: status.commits,
         groups: groups.collect(),

@@ -3,7 +3,7 @@
 use super::error::ApiError;
 use super::{auth, exposition, health, metrics};
 use crate::cluster::Cluster;
-use crate::raftmetrics;
+use crate::{meta, raftmetrics};
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware;
@@ -17,6 +17,7 @@ pub fn router(cluster: Cluster) -> Router {
         .route("/health", get(health::health))
         .route("/stats", get(health::stats))
         .route("/prometheus", get(exposition::prometheus))
+        .merge(meta::routes::routes())
         .merge(raftmetrics::routes::routes())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(unknown_path)

@@ -1,9 +1,14 @@
-//! Placement: which partition lives on which nodes. The first proposal wins and then stands.
+//! Who belongs to the cluster, and which partition lives on which nodes.
 
 mod command;
+pub mod members;
+mod placement;
 mod query;
+pub mod routes;
 mod state;
 
-pub use command::Command;
-pub use query::{Query, placement};
-pub use state::{Placement, State};
+pub use command::{Command, Reply};
+pub use members::{Join, Member, MemberRole, MemberState, Refused, Table};
+pub use placement::Placement;
+pub use query::{Query, View, view};
+pub use state::State;

@@ -1,13 +1,31 @@
 //! What can be asked of the meta group.
 
-use super::Placement;
+use super::{Placement, Table};
 use serde::{Deserialize, Serialize};
 
 /// A question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Query {
-    /// The placement; the answer is an `Option<Placement>`.
+    /// The first placement; the answer is an `Option<Placement>`. For nodes of format 1.
     Placement,
+    /// Everything; the answer is a [`View`].
+    View,
+}
+
+/// Everything that the meta group knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct View {
+    /// Where partitions began to live; `None` as long as there is no cluster.
+    pub genesis: Option<Placement>,
+    /// The table of members, once there is one.
+    pub table: Option<Table>,
+}
+
+impl View {
+    /// Where partitions should live now.
+    pub fn placement(&self) -> Option<&Placement> {
+        self.table.as_ref().map(|table| &table.placement).or(self.genesis.as_ref())
+    }
 }
 
 impl Query {
@@ -18,7 +36,7 @@ impl Query {
     }
 }
 
-/// The placement in an answer; `None` if there is none yet.
-pub fn placement(answer: &[u8]) -> Option<Placement> {
-    postcard::from_bytes(answer).ok().flatten()
+/// The view in an answer; `None` if there is none in it.
+pub fn view(answer: &[u8]) -> Option<View> {
+    postcard::from_bytes(answer).ok()
 }

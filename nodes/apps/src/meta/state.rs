@@ -1,58 +1,70 @@
 //! The meta group's state machine.
 
-use super::{Command, Query};
+use super::{Command, Placement, Query, Refused, Reply, Table, View};
+use replica::StateMachine;
 use replica::machine::{Row, RowChange, Stored};
-use replica::{GroupSpec, NodeId, StateMachine};
-use serde::{Deserialize, Serialize};
 
-const ROW: &[u8] = b"placement";
-
-/// Where the partitions live.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Placement {
-    /// Nodes that do the work, in order of their ids.
-    pub workers: Vec<NodeId>,
-    /// One for each partition: partition `p` at place `p`, as group `p + 1`.
-    pub partitions: Vec<GroupSpec>,
-}
-
-impl Placement {
-    /// Spreads `partitions` over `workers`, with up to three replicas each; `control` nodes hold
-    /// replicas only where there are fewer than three workers.
-    pub fn spread(workers: &[NodeId], control: &[NodeId], partitions: u32) -> Self {
-        let specs = (0..partitions as usize).map(|partition| {
-            let start = if workers.is_empty() { 0 } else { partition % workers.len() };
-            let turned = workers[start..].iter().chain(&workers[..start]);
-            let voters: Vec<NodeId> = turned.chain(control).copied().take(3).collect();
-            let home = voters.first().copied().unwrap_or(0);
-            GroupSpec { group: partition as u64 + 1, voters, learners: Vec::new(), home }
-        });
-        Placement { workers: workers.to_vec(), partitions: specs.collect() }
-    }
-}
+/// The first placement.
+const PLACEMENT: &[u8] = b"placement";
+/// The table of members.
+const TABLE: &[u8] = b"table";
 
 /// The state.
 #[derive(Default)]
 pub struct State {
-    placement: Option<Placement>,
+    view: View,
     changed: bool,
+}
+
+impl State {
+    fn carry_out(&mut self, command: Command) -> Reply {
+        let View { genesis, table } = &mut self.view;
+        match (command, table) {
+            (Command::Place(placement), _) => {
+                genesis.get_or_insert(placement);
+                Reply::Done
+            }
+            (Command::Enroll { members, meta }, table) => {
+                if let (None, Some(genesis)) = (&table, genesis) {
+                    *table = Some(Table::new(members, genesis.clone(), meta));
+                }
+                Reply::Done
+            }
+            (_, None) => Reply::Refused(Refused::TooEarly),
+            (Command::Join(join), Some(table)) => match table.join(&join) {
+                Ok(node) => {
+                    let nodes = table.members.iter().map(|(id, member)| (*id, member.peer.clone()));
+                    Reply::Joined { node, meta: table.meta_genesis.clone(), nodes: nodes.collect() }
+                }
+                Err(refused) => Reply::Refused(refused),
+            },
+            (Command::Started { node, peer, api }, Some(table)) => said(table.started(node, &peer, &api)),
+            (Command::Leave { node }, Some(table)) => said(table.leave(node)),
+            (Command::Removed { node }, Some(table)) => {
+                table.remove(node);
+                Reply::Done
+            }
+        }
+    }
+}
+
+fn said(result: Result<(), Refused>) -> Reply {
+    result.map_or_else(Reply::Refused, |()| Reply::Done)
 }
 
 impl StateMachine for State {
     fn apply(&mut self, command: &[u8], _at_ms: u64) -> Vec<u8> {
-        if let Ok(Command::Place(placement)) = postcard::from_bytes(command)
-            && self.placement.is_none()
-        {
-            self.placement = Some(placement);
-            self.changed = true;
-        }
-        Vec::new()
+        // What does not decode is no command of ours, for every replica alike.
+        let Ok(command) = postcard::from_bytes(command) else { return Vec::new() };
+        self.changed = true;
+        self.carry_out(command).encode()
     }
 
     fn query(&self, query: &[u8], _stored: &dyn Stored) -> Vec<u8> {
+        // Serialisation of plain data into memory has no way to fail.
         match postcard::from_bytes(query) {
-            // Serialisation of plain data into memory has no way to fail.
-            Ok(Query::Placement) => postcard::to_stdvec(&self.placement).unwrap_or_default(),
+            Ok(Query::Placement) => postcard::to_stdvec(&self.view.genesis).unwrap_or_default(),
+            Ok(Query::View) => postcard::to_stdvec(&self.view).unwrap_or_default(),
             Err(_) => Vec::new(),
         }
     }
@@ -61,22 +73,34 @@ impl StateMachine for State {
         if !std::mem::take(&mut self.changed) {
             return Vec::new();
         }
-        let value = self.placement.as_ref().map(|p| postcard::to_stdvec(p).unwrap_or_default());
-        vec![(ROW.to_vec(), value)]
+        let genesis = self.view.genesis.as_ref().map(|p| postcard::to_stdvec(p).unwrap_or_default());
+        let mut rows = vec![(PLACEMENT.to_vec(), genesis)];
+        if let Some(table) = &self.view.table {
+            rows.push((TABLE.to_vec(), Some(postcard::to_stdvec(table).unwrap_or_default())));
+        }
+        rows
     }
 
     fn restore(&mut self, rows: &mut dyn Iterator<Item = Row>) -> Result<(), String> {
         for (key, value) in rows {
-            if key != ROW {
-                return Err(format!("unknown row {key:?}"));
+            match key.as_slice() {
+                PLACEMENT => {
+                    let genesis: Placement =
+                        postcard::from_bytes(&value).map_err(|e| format!("placement: {e}"))?;
+                    self.view.genesis = Some(genesis);
+                }
+                TABLE => {
+                    let table: Table = postcard::from_bytes(&value).map_err(|e| format!("table: {e}"))?;
+                    self.view.table = Some(table);
+                }
+                _ => return Err(format!("unknown row {key:?}")),
             }
-            self.placement = Some(postcard::from_bytes(&value).map_err(|e| format!("placement: {e}"))?);
         }
         Ok(())
     }
 
     fn hash(&self) -> u64 {
-        xxhash_rust::xxh3::xxh3_64(&postcard::to_stdvec(&self.placement).unwrap_or_default())
+        xxhash_rust::xxh3::xxh3_64(&postcard::to_stdvec(&self.view).unwrap_or_default())
     }
 }
 
@@ -85,22 +109,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_workers_share_and_two_get_help() {
-        let three = Placement::spread(&[2, 3, 4], &[1], 4);
-        let homes: Vec<NodeId> = three.partitions.iter().map(|spec| spec.home).collect();
-        assert_eq!(homes, [2, 3, 4, 2]);
-        assert!(three.partitions.iter().all(|spec| spec.voters.len() == 3 && !spec.voters.contains(&1)));
-        let two = Placement::spread(&[2, 3], &[1], 2);
-        assert_eq!(two.partitions[1].voters, [3, 2, 1]);
-        assert_eq!(Placement::spread(&[2], &[], 1).partitions[0].voters, [2]);
-    }
-
-    #[test]
     fn the_first_placement_stands() {
         let mut state = State::default();
         let first = Placement::spread(&[2], &[1], 1);
         state.apply(&Command::Place(first.clone()).encode(), 0);
         state.apply(&Command::Place(Placement::spread(&[3], &[1], 9)).encode(), 0);
-        assert_eq!(state.placement, Some(first));
+        assert_eq!(state.view.genesis, Some(first));
+        let leave = state.apply(&Command::Leave { node: 2 }.encode(), 0);
+        assert_eq!(Reply::decode(&leave), Some(Reply::Refused(Refused::TooEarly)));
+    }
+
+    #[test]
+    fn rows_hold_everything() {
+        let mut state = State::default();
+        state.apply(&Command::Place(Placement::spread(&[2], &[1], 1)).encode(), 0);
+        let meta = replica::GroupSpec { group: 0, voters: vec![1, 2], learners: vec![], home: 1 };
+        state.apply(&Command::Enroll { members: Default::default(), meta }.encode(), 0);
+        let mut again = State::default();
+        let rows = state.take_changes().into_iter().filter_map(|(key, value)| Some((key, value?)));
+        again.restore(&mut rows.collect::<Vec<_>>().into_iter()).unwrap();
+        assert_eq!(again.view, state.view);
+        assert!(again.view.table.is_some() && again.hash() == state.hash());
     }
 }

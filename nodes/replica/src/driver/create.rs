@@ -1,13 +1,13 @@
 //! Groups coming up: found on the disk at the start, or created by placement.
 
 use super::{Driver, DriverError, election_timeout};
-use crate::ReplicaOptions;
 use crate::dedup::Dedup;
 use crate::group::{Group, Reads};
 use crate::machine::Row;
 use crate::observe::Step;
 use crate::options::GroupSpec;
 use crate::store::{Changes, GroupChanges, GroupLog, GroupRecord, GroupRows, StoreError};
+use crate::{GroupId, ReplicaOptions};
 use raft::eraftpb::Entry;
 use raft::{Config, RawNode, StateRole};
 use std::collections::BTreeMap;
@@ -48,17 +48,36 @@ impl Driver {
         })
         .await?;
         for (found, rows, all) in found {
+            if found.record.removed {
+                // Said again: the node may have died before it could say so.
+                self.observe(found.record.spec.group, Step::Removed);
+                self.tombstones.insert(found.record.spec.group, found.record);
+                continue;
+            }
             self.add(found.record, found.entries, rows, all, false)?;
         }
         Ok(())
     }
 
-    /// Starts an empty replica of `spec`, durably, unless there is one.
+    /// Starts an empty replica of `spec`, durably, unless there is one. Where the node is no part of
+    /// `spec`, the replica waits until a leader takes it in.
     pub(super) async fn create(&mut self, spec: GroupSpec) -> Result<(), DriverError> {
-        if self.groups.contains_key(&spec.group) || !spec.contains(self.options.node) {
+        let group = spec.group;
+        if self.groups.contains_key(&group) {
             return Ok(());
         }
-        let record = GroupRecord::new(spec);
+        let tombstone = self.tombstones.remove(&group);
+        let again = tombstone.is_some();
+        let record = match tombstone {
+            None => GroupRecord::new(spec),
+            Some(tombstone) => tombstone.revived(spec),
+        };
+        let rows = self.write_record(&record).await?;
+        self.add(record, Vec::new(), rows, Vec::new(), !again)
+    }
+
+    /// Writes the record of a group that has nothing else.
+    async fn write_record(&mut self, record: &GroupRecord) -> Result<GroupRows, DriverError> {
         let group = record.spec.group;
         let changes = Changes {
             groups: vec![GroupChanges {
@@ -78,7 +97,37 @@ impl Driver {
             Ok(store.view()?.of(group))
         })
         .await?;
-        self.add(record, Vec::new(), rows, Vec::new(), true)
+        self.commits += 1;
+        Ok(rows)
+    }
+
+    /// Deletes this replica's data: the group's leader in `term`, whose log ended at `last_index`, said
+    /// that this node is no part of the group.
+    ///
+    /// It may meanwhile have become one again, which it cannot without having answered a leader since: then
+    /// its term or its log is ahead of what was said, and nothing is deleted. What stays is the term, the
+    /// vote, and how far the log reached, see [`GroupRecord::promise`].
+    pub(super) async fn remove(
+        &mut self,
+        id: GroupId,
+        term: u64,
+        last_index: u64,
+    ) -> Result<(), DriverError> {
+        let Some(group) = self.groups.get(&id) else { return Ok(()) };
+        let raft = &group.raw.raft;
+        if raft.term > term || raft.raft_log.last_index() > last_index || raft.state == StateRole::Leader {
+            return Ok(());
+        }
+        let Some(mut group) = self.groups.remove(&id) else { return Ok(()) };
+        group.refuse_all();
+        let log = group.raw.store();
+        let tombstone = log.record.clone().tombstone(log.end());
+        drop(group);
+        self.write_record(&tombstone).await?;
+        self.tombstones.insert(id, tombstone);
+        tracing::info!(group = id, node = self.options.node, "replica removed");
+        self.observe(id, Step::Removed);
+        Ok(())
     }
 
     fn add(
@@ -102,7 +151,8 @@ impl Driver {
             applied: applied.index,
             last_index: log.last(),
         };
-        let eager = fresh && record.spec.home == self.options.node;
+        let home = record.spec.home;
+        let eager = fresh && home == self.options.node && record.members.voters.contains(&home);
         let raw = RawNode::new(&raft_config(&self.options, applied.index), log, &silent_logger())?;
         let mut group = Group {
             id,
@@ -117,6 +167,9 @@ impl Driver {
             reads: Reads::default(),
             incoming: None,
             dirty: false,
+            urgent: false,
+            home,
+            target: None,
             rows: Some(rows),
             eager,
             ticks: 0,

@@ -4,6 +4,7 @@
 //! disk, apply what is committed, write everything of all groups in **one transaction with one fsync**,
 //! then send what had to wait for it. Only this folder calls raft-rs.
 
+mod change;
 mod create;
 mod ready;
 mod step;
@@ -12,9 +13,10 @@ use crate::frame::Request;
 use crate::gateway::Routes;
 use crate::group::Group;
 use crate::machine::StateMachine;
+use crate::members::Members;
 use crate::observe::Step;
 use crate::options::GroupSpec;
-use crate::store::{Chunk, Store, StoreError};
+use crate::store::{Chunk, GroupRecord, Store, StoreError};
 use crate::transport::{ReplyTo, Transport};
 use crate::{GroupId, NodeId, ReplicaOptions};
 use raft::eraftpb::Message;
@@ -98,6 +100,23 @@ pub enum Event {
         /// Where the group lives.
         spec: GroupSpec,
     },
+    /// A leader that this replica is no part of said so, from this term and log: delete what is here, if
+    /// this replica has heard of nothing newer.
+    RemoveGroup {
+        /// The group.
+        group: GroupId,
+        /// The leader's term.
+        term: u64,
+        /// Last index of the leader's log.
+        last_index: u64,
+    },
+    /// Who should lead a group when all is well.
+    Home {
+        /// The group.
+        group: GroupId,
+        /// The node.
+        home: NodeId,
+    },
     /// Asks how the groups are.
     Status {
         /// Gets the answer.
@@ -117,7 +136,7 @@ pub struct Status {
 }
 
 /// How a replica is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupStatus {
     /// Group.
     pub group: GroupId,
@@ -139,6 +158,8 @@ pub struct GroupStatus {
     pub dedup_keys: usize,
     /// Snapshots sent and installed since the start.
     pub snapshots: u64,
+    /// Who belongs to the group, as applied here.
+    pub members: Members,
 }
 
 /// Why the driver ended.
@@ -163,6 +184,8 @@ pub struct Driver {
     /// For tasks that report back.
     pub(crate) sender: mpsc::WeakSender<Event>,
     pub(crate) groups: BTreeMap<GroupId, Group>,
+    /// What is left of removed replicas.
+    pub(crate) tombstones: BTreeMap<GroupId, GroupRecord>,
     /// Chunks to write with the next transaction.
     pub(crate) staged: Vec<(GroupId, u64, Vec<u8>)>,
     pub(crate) read_number: u64,
@@ -192,6 +215,7 @@ impl Driver {
             events,
             sender,
             groups: BTreeMap::new(),
+            tombstones: BTreeMap::new(),
             staged: Vec::new(),
             // Contexts of reads are never used twice, not even after a restart.
             read_number: rt::random::u64() & (u64::MAX >> 1),
@@ -256,6 +280,7 @@ impl Driver {
                 first_index: group.raw.store().first(),
                 dedup_keys: group.dedup.len(),
                 snapshots: self.snapshots.get(&group.id).copied().unwrap_or(0),
+                members: group.members().clone(),
             }
         });
         Status { groups: groups.collect(), commits: self.commits }

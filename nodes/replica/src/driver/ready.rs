@@ -1,15 +1,16 @@
 //! What goes out: one round of raft's decisions, written in one transaction.
 
 use super::create::fix_timeout;
-use super::{Driver, DriverError, Event};
+use super::{Driver, DriverError, Event, change};
 use crate::frame::Frame;
 use crate::group::Group;
+use crate::members::Members;
 use crate::observe::Step;
 use crate::options::ReplicaOptions;
 use crate::store::{Changes, GroupChanges, Position, SnapshotReader, StoreError};
 use crate::transport::Transport;
 use crate::{GroupId, NodeId, codec};
-use raft::eraftpb::{Entry, HardState, Message, MessageType};
+use raft::eraftpb::{Entry, EntryType, HardState, Message, MessageType, Snapshot};
 use raft::{Ready, StateRole};
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ struct Part {
     ready: Ready,
     entries: Vec<Entry>,
     hard_state: Option<HardState>,
-    snapshot: Option<Position>,
+    snapshot: Option<(Position, Members)>,
 }
 
 impl Driver {
@@ -40,7 +41,7 @@ impl Driver {
         // What was applied but not yet written rides along, or waits for its tick.
         let due =
             |ticks: u64| ticks % FLUSH_TICKS == 0 || rt::buggify!("driver: applied rows are written early");
-        let flush = self.groups.values().any(|g| g.dirty && due(g.ticks));
+        let flush = self.groups.values().any(|g| g.urgent || g.dirty && due(g.ticks));
         if parts.is_empty() && !must_write && !flush {
             return Ok(false);
         }
@@ -73,9 +74,7 @@ impl Driver {
         }
         let hard_state = ready.hs().cloned();
         let entries = ready.take_entries();
-        let snapshot = Some(ready.snapshot().get_metadata())
-            .filter(|metadata| metadata.index > 0)
-            .map(|metadata| Position { index: metadata.index, term: metadata.term });
+        let snapshot = described(ready.snapshot());
         let must_write = ready.must_sync() || !entries.is_empty() || snapshot.is_some();
         if let Some(role) = role {
             self.change_role(id, role);
@@ -113,6 +112,9 @@ impl Driver {
     fn apply(&mut self, id: GroupId, entries: Vec<Entry>) {
         let Some(group) = self.groups.get_mut(&id) else { return };
         for entry in entries {
+            if entry.entry_type == EntryType::EntryConfChangeV2 {
+                change::apply(group, &entry, self.options.node);
+            }
             group.apply(&entry);
             if let Some(observer) = &self.options.observer {
                 let node = self.options.node;
@@ -134,11 +136,12 @@ impl Driver {
         for group in self.groups.values_mut() {
             let part = parts.iter().find(|part| part.group == group.id);
             let compact_to = compaction_point(&self.options, group);
-            if part.is_none() && !group.dirty && compact_to == 0 {
+            if part.is_none() && !group.dirty && !group.urgent && compact_to == 0 {
                 continue;
             }
             // A snapshot replaces the rows: what was changed in the old ones is void.
-            let snapshot = part.and_then(|part| part.snapshot);
+            let snapshot = part.and_then(|part| part.snapshot.as_ref());
+            group.urgent = false;
             let rows = if snapshot.is_some() { Vec::new() } else { group.take_changes() };
             let applied = group.applied;
             let log = group.raw.mut_store();
@@ -157,8 +160,8 @@ impl Driver {
             );
             rt::sometimes!(compact_to > 0, "driver: a log was compacted");
             if let Some(part) = part {
-                if let Some(at) = part.snapshot {
-                    log.reset(at);
+                if let Some((at, members)) = snapshot {
+                    log.reset(*at, members.clone());
                 }
                 if let Some(state) = &part.hard_state {
                     (log.record.term, log.record.vote, log.record.commit) =
@@ -198,7 +201,11 @@ impl Driver {
         for written in &changes.groups {
             let id = written.record.spec.group;
             if let Some(group) = self.groups.get_mut(&id) {
-                group.raw.mut_store().durable_applied = written.record.applied;
+                let log = group.raw.mut_store();
+                log.durable_applied = written.record.applied;
+                if log.durable_members != written.record.members {
+                    log.durable_members.clone_from(&written.record.members);
+                }
             }
             self.observe_written(written);
         }
@@ -224,7 +231,7 @@ impl Driver {
     /// After the write: what had to wait for it may go.
     async fn finish(&mut self, mut part: Part) -> Result<(), DriverError> {
         let id = part.group;
-        if let Some(at) = part.snapshot {
+        if let Some((at, _)) = part.snapshot.take() {
             self.adopt_snapshot(id, at).await?;
         }
         self.send(id, part.ready.take_persisted_messages())?;
@@ -347,6 +354,16 @@ fn compaction_point(options: &ReplicaOptions, group: &Group) -> u64 {
     let trailing = options.trailing_entries.min(log.len() as u64 / 2);
     let to = log.durable_applied.index.saturating_sub(trailing);
     if to < log.first() { 0 } else { to }
+}
+
+/// Where a snapshot ends and who belonged to the group there; `None` if there is no snapshot.
+fn described(snapshot: &Snapshot) -> Option<(Position, Members)> {
+    let metadata = snapshot.get_metadata();
+    let at = Position { index: metadata.index, term: metadata.term };
+    // Nodes before membership changes send no members of our own form.
+    let members =
+        Members::decode(&snapshot.data).unwrap_or_else(|| Members::of(0, metadata.get_conf_state()));
+    (at.index > 0).then_some((at, members))
 }
 
 fn hash(entry: &Entry) -> u64 {

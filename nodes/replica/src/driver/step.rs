@@ -1,13 +1,14 @@
 //! What comes in: ticks, messages and requests, turned into steps of raft.
 
 use super::create::fix_timeout;
-use super::{Driver, DriverError, Event};
+use super::{Driver, DriverError, Event, change};
 use crate::envelope::Batch;
 use crate::frame::{Consistency, Frame, Refusal, Request, Response};
 use crate::group::{Group, Incoming, Proposed, Read};
 use crate::transport::ReplyTo;
 use crate::{GroupId, NodeId};
 use raft::eraftpb::Message;
+use raft::eraftpb::MessageType::{MsgRequestPreVote, MsgRequestVote, MsgTimeoutNow};
 use raft::{SnapshotStatus, StateRole};
 use rt::time::Instant;
 
@@ -24,7 +25,6 @@ impl Driver {
     pub(super) async fn take(&mut self, event: Event) -> Result<(), DriverError> {
         match event {
             Event::Raft { from, group, message } => self.step(from, group, message),
-            Event::Request { request, reply } => self.request(request, reply),
             Event::Leads { node, group, term } => self.routes.leads(group, node, term),
             Event::Unreachable { peer } => {
                 for group in self.groups.values_mut() {
@@ -46,6 +46,16 @@ impl Driver {
                 }
             }
             Event::CreateGroup { spec } => self.create(spec).await?,
+            Event::RemoveGroup { group, term, last_index } => self.remove(group, term, last_index).await?,
+            Event::Home { group, home } => {
+                if let Some(group) = self.groups.get_mut(&group) {
+                    group.home = home;
+                }
+            }
+            Event::Request { request: Request::Introduce { node, token }, reply } => {
+                self.introduce(node, token, reply).await?;
+            }
+            Event::Request { request, reply } => self.request(request, reply),
             // Nobody waits any more: the answer has no taker.
             Event::Status { reply } => drop(reply.send(self.status())),
             Event::Stop => self.begin_stop(),
@@ -60,6 +70,12 @@ impl Driver {
         if message.from != from || message.to != self.options.node || announces_snapshot {
             return;
         }
+        // A replica that was deleted and begins anew would forget what it has told others.
+        let asks_for_vote =
+            matches!(message.get_msg_type(), MsgRequestVote | MsgRequestPreVote | MsgTimeoutNow);
+        if asks_for_vote && !group.keeps_promise() {
+            return;
+        }
         if let Err(error) = group.raw.step(message) {
             tracing::debug!(group = group.id, %error, "message dropped");
         }
@@ -70,7 +86,10 @@ impl Driver {
         let retry_reads_after = self.options.tick * self.options.election_ticks as u32 / 2;
         for group in self.groups.values_mut() {
             group.ticks += 1;
-            group.raw.tick();
+            if group.keeps_promise() {
+                group.raw.tick();
+            }
+            change::advance(group, self.options.node);
             if std::mem::take(&mut group.eager)
                 && let Err(error) = group.raw.campaign()
             {
@@ -102,11 +121,18 @@ impl Driver {
     }
 
     fn request(&mut self, request: Request, reply: ReplyTo) {
-        let Some(group) = self.groups.get_mut(&request.group()) else {
+        let group = request.group().and_then(|group| self.groups.get_mut(&group));
+        let Some(group) = group else {
             return reply.send(Response::Refused(Refusal::NoReplica));
         };
         let leads = group.raw.raft.state == StateRole::Leader;
         match request {
+            Request::Read { consistency: Consistency::Stale, .. }
+                if !group.members().contains(self.options.node) =>
+            {
+                // Not yet taken in, or no part of the group any more: what it holds may be nothing.
+                reply.send(Response::Refused(Refusal::NoReplica));
+            }
             Request::Read { query, consistency: Consistency::Stale, .. } => {
                 group.answer(Read { query, reply })
             }
@@ -123,6 +149,13 @@ impl Driver {
                 group.arrived_waiting.push((reply, envelopes.len()));
                 group.arrived.extend(envelopes);
             }
+            Request::Members { .. } => reply.send(change::members(group)),
+            Request::Reconfigure(target) => {
+                let answer = change::ask(group, target, self.options.node);
+                fix_timeout(&self.options, group);
+                reply.send(answer);
+            }
+            Request::Introduce { .. } => reply.send(Response::Refused(Refusal::Nonsense)),
         }
     }
 
@@ -215,7 +248,7 @@ impl Driver {
     /// True when a stopping node leads nothing any more, or has waited long enough.
     pub(super) fn stopped(&self) -> bool {
         let leads = |group: &Group| group.raw.raft.state == StateRole::Leader;
-        let alone = |group: &Group| group.raw.store().record.spec.voters.len() == 1;
+        let alone = |group: &Group| group.members().voters.len() == 1;
         match self.stopping {
             None => false,
             Some(0) => true,
@@ -253,18 +286,22 @@ fn hand_over(group: &mut Group, node: NodeId) {
 }
 
 /// The voter that has most of the log.
-fn heir(group: &Group, node: NodeId) -> Option<NodeId> {
+pub(super) fn heir(group: &Group, node: NodeId) -> Option<NodeId> {
     let progress = group.raw.raft.prs();
-    let voters = group.raw.store().record.spec.voters.iter().filter(|voter| **voter != node);
+    let voters = group.members().voters.iter().filter(|voter| **voter != node);
     let known = voters.filter_map(|voter| Some((progress.get(*voter)?, *voter)));
     known.filter(|(p, _)| p.recent_active).max_by_key(|(p, voter)| (p.matched, *voter)).map(|(_, v)| v)
 }
 
 /// Leaders stay where placement wants them, so that the load does.
 fn hand_over_to_home(group: &mut Group, node: NodeId) {
-    let home = group.raw.store().record.spec.home;
+    let home = group.home;
     let raft = &group.raw.raft;
     if raft.state != StateRole::Leader || home == node || raft.lead_transferee.is_some() {
+        return;
+    }
+    // A change of members under way needs its leader.
+    if group.target.is_some() || group.members().is_joint() || !group.members().voters.contains(&home) {
         return;
     }
     let ready = raft.prs().get(home).is_some_and(|p| p.recent_active && p.matched >= raft.raft_log.committed);

@@ -7,8 +7,10 @@
 mod batch;
 mod route;
 
+use crate::directory::Directory;
 use crate::envelope::{Answer, Envelope};
 use crate::frame::{Consistency, Refusal, Request, Response};
+use crate::members::Target;
 use crate::options::{GroupSpec, ReplicaOptions};
 use crate::{GroupId, NodeId};
 use batch::Batcher;
@@ -105,13 +107,13 @@ impl Gateway {
         Gateway { shared: Arc::new(shared) }
     }
 
-    /// Makes a group known.
-    pub fn add_group(&self, spec: &GroupSpec) {
+    /// Makes known where a group lives, or lives now.
+    pub fn place_group(&self, spec: &GroupSpec) {
         let mut queues = self.shared.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.routes.place(spec);
         if queues.contains_key(&spec.group) {
             return;
         }
-        self.shared.routes.add(spec);
         let (queue, receiver) = mpsc::channel(self.shared.options.gateway_queue);
         let batcher = Batcher::new(spec.group, self.shared.routes.clone(), &self.shared.options);
         self.shared.batchers.spawn(batcher.run(receiver));
@@ -169,11 +171,11 @@ impl Gateway {
     ) -> Result<ReadAnswer, ReadError> {
         let routes = &self.shared.routes;
         let mut pause = route::FIRST_PAUSE;
+        let mut nearest = consistency == Consistency::Stale;
         loop {
-            let node = match consistency {
-                Consistency::Linearizable => routes.leader(group),
-                Consistency::Stale => routes.nearest(group),
-            };
+            let node = if nearest { routes.nearest(group) } else { routes.leader(group) };
+            // A replica here that cannot answer is not asked twice.
+            nearest = false;
             let node = node.ok_or(ReadError::NoGroup)?;
             let request = Request::Read { group, query: query.clone(), consistency };
             // A read has no effect: whatever went wrong, it may be asked again.
@@ -190,6 +192,47 @@ impl Gateway {
             time::sleep(pause).await;
             pause = (pause * 2).min(route::LONGEST_PAUSE);
         }
+    }
+
+    /// Asks a group's leader for a change of its members, until `deadline` at the latest. Asked again it
+    /// does nothing twice. `None` if no leader answered in time.
+    pub async fn reconfigure(&self, target: Target, deadline: Instant) -> Option<Response> {
+        self.ask_leader(target.group, Request::Reconfigure(target), deadline).await
+    }
+
+    /// Asks a group's leader who belongs to it, until `deadline` at the latest.
+    pub async fn members(&self, group: GroupId, deadline: Instant) -> Option<Response> {
+        self.ask_leader(group, Request::Members { group }, deadline).await
+    }
+
+    async fn ask_leader(&self, group: GroupId, request: Request, deadline: Instant) -> Option<Response> {
+        let routes = &self.shared.routes;
+        let asking = async {
+            loop {
+                let node = routes.leader(group)?;
+                match routes.attempt(group, node, request.clone(), self.read_patience()).await {
+                    Attempt::Answered(Response::Refused(Refusal::NotLeader { leader })) => {
+                        routes.learn(group, node, leader);
+                    }
+                    Attempt::Answered(Response::Refused(Refusal::NoReplica))
+                    | Attempt::NotSent
+                    | Attempt::Lost => routes.learn(group, node, None),
+                    Attempt::Answered(response) => return Some(response),
+                }
+                time::sleep(route::LONGEST_PAUSE).await;
+            }
+        };
+        time::timeout_at(deadline, asking).await.ok().flatten()
+    }
+
+    /// What is known of the cluster's nodes.
+    pub fn directory(&self) -> Directory {
+        self.shared.routes.transport().directory()
+    }
+
+    /// Newer news of the cluster's nodes.
+    pub fn learn(&self, directory: Directory) {
+        self.shared.routes.transport().learn(directory);
     }
 
     /// How long one replica may take for a read before another is asked.

@@ -8,6 +8,7 @@ use crate::transport::{self, Failure, ReplyTo, Transport};
 use crate::{GroupId, NodeId};
 use rt::time;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -52,11 +53,28 @@ impl Routes {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn add(&self, spec: &GroupSpec) {
-        let replicas = spec.voters.iter().chain(&spec.learners).copied().collect();
-        let (voters, leader) = (spec.voters.clone(), spec.home);
-        let known = Known { replicas, voters, leader, term: 0, news: Arc::default() };
-        self.lock().insert(spec.group, known);
+    /// Where a group lives, or should: who leads it is learnt by asking.
+    pub(super) fn place(&self, spec: &GroupSpec) {
+        let replicas: Vec<NodeId> = spec.voters.iter().chain(&spec.learners).copied().collect();
+        let voters = spec.voters.clone();
+        match self.lock().entry(spec.group) {
+            Entry::Vacant(vacant) => {
+                let leader = spec.home;
+                vacant.insert(Known { replicas, voters, leader, term: 0, news: Arc::default() });
+            }
+            Entry::Occupied(mut known) => {
+                let known = known.get_mut();
+                (known.replicas, known.voters) = (replicas, voters);
+                if known.leader != self.node && !self.transport.knows(known.leader) {
+                    known.leader = spec.home;
+                }
+            }
+        }
+    }
+
+    /// The connections to other nodes.
+    pub(super) fn transport(&self) -> &Transport {
+        &self.transport
     }
 
     pub(super) fn leader(&self, group: GroupId) -> Option<NodeId> {
@@ -93,7 +111,9 @@ impl Routes {
         }
         let place = known.voters.iter().position(|voter| *voter == asked).map_or(0, |place| place + 1);
         let next = known.voters.get(place).or(known.voters.first()).copied();
-        let hint = hint.filter(|leader| known.voters.contains(leader) && *leader != asked);
+        // While members change, a leader need not be among those that the placement names.
+        let can_be_asked = |leader: NodeId| leader == self.node || self.transport.knows(leader);
+        let hint = hint.filter(|leader| *leader != asked && can_be_asked(*leader));
         rt::sometimes!(hint.is_some(), "gateway: a refusal named the leader");
         known.leader = hint.or(next).unwrap_or(asked);
     }

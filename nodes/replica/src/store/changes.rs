@@ -3,6 +3,7 @@
 use super::{GROUPS, LOG, STAGING, STATE, StoreError, encode_log_row, snapshot};
 use crate::GroupId;
 use crate::machine::RowChange;
+use crate::members::Members;
 use crate::options::GroupSpec;
 use raft::eraftpb::{Entry, HardState};
 use redb::{Database, WriteTransaction};
@@ -18,9 +19,9 @@ pub struct Position {
 }
 
 /// What a group keeps beside log and rows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupRecord {
-    /// Where the group lives.
+    /// Where the group began to live. It never changes.
     pub spec: GroupSpec,
     /// Raft's term.
     pub term: u64,
@@ -32,17 +33,102 @@ pub struct GroupRecord {
     pub truncated: Position,
     /// The last entry whose effect the rows hold.
     pub applied: Position,
+    /// Who belongs to the group, as of `applied`.
+    pub members: Members,
+    /// The replica was removed and its data deleted; only this record is left.
+    pub removed: bool,
+    /// A removed replica has told others that its log reaches here. If it is ever needed again, it must
+    /// not vote before its log does so once more.
+    pub promise: Position,
 }
+
+/// The record as format 1 wrote it, when members never changed.
+#[derive(Serialize, Deserialize)]
+struct RecordV1 {
+    spec: GroupSpec,
+    term: u64,
+    vote: u64,
+    commit: u64,
+    truncated: Position,
+    applied: Position,
+}
+
+/// What came with format 2, behind [`MARK`] and the record of format 1.
+#[derive(Default, PartialEq, Eq, Serialize, Deserialize)]
+struct RecordV2 {
+    members: Members,
+    removed: bool,
+    promise: Position,
+}
+
+/// Begins a record of format 2 or later. Format 1 begins with the group's number, which this never is.
+const MARK: u64 = u64::MAX;
+/// The newest format of records.
+const RECORD_FORMAT: u64 = 2;
 
 impl GroupRecord {
     /// A group that never did anything.
     pub fn new(spec: GroupSpec) -> Self {
         let start = Position::default();
-        GroupRecord { spec, term: 0, vote: 0, commit: 0, truncated: start, applied: start }
+        let members = Members::genesis(&spec);
+        GroupRecord {
+            spec,
+            term: 0,
+            vote: 0,
+            commit: 0,
+            truncated: start,
+            applied: start,
+            members,
+            removed: false,
+            promise: start,
+        }
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, postcard::Error> {
-        postcard::from_bytes(bytes)
+    /// What is left of a replica whose log ended at `last` when it was removed.
+    pub fn tombstone(self, last: Position) -> Self {
+        let GroupRecord { term, vote, promise, members, .. } = self;
+        let promise = promise.max_position(last);
+        GroupRecord { term, vote, promise, members, removed: true, ..GroupRecord::new(self.spec) }
+    }
+
+    /// The record of a replica that begins anew where a removed one was: with its term, vote and promise.
+    pub fn revived(self, spec: GroupSpec) -> Self {
+        let GroupRecord { term, vote, promise, .. } = self;
+        GroupRecord { term, vote, promise, ..GroupRecord::new(spec) }
+    }
+
+    /// A record whose members never changed is written as format 1 wrote it: the way back to an older
+    /// version stays open until the first change.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let GroupRecord { spec, term, vote, commit, truncated, applied, .. } = self.clone();
+        let base = RecordV1 { spec, term, vote, commit, truncated, applied };
+        let added = RecordV2 { members: self.members.clone(), removed: self.removed, promise: self.promise };
+        let plain = RecordV2 { members: Members::genesis(&base.spec), ..RecordV2::default() };
+        // Serialisation of plain data into memory has no way to fail.
+        if added == plain {
+            postcard::to_stdvec(&base).unwrap_or_default()
+        } else {
+            postcard::to_stdvec(&(MARK, RECORD_FORMAT, base, added)).unwrap_or_default()
+        }
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let text = |error: postcard::Error| error.to_string();
+        let (mark, rest) = postcard::take_from_bytes::<u64>(bytes).map_err(text)?;
+        let (base, added) = if mark == MARK {
+            let (format, rest) = postcard::take_from_bytes::<u64>(rest).map_err(text)?;
+            if format != RECORD_FORMAT {
+                return Err(format!("format {format}, this version knows up to {RECORD_FORMAT}"));
+            }
+            postcard::from_bytes::<(RecordV1, RecordV2)>(rest).map_err(text)?
+        } else {
+            let base: RecordV1 = postcard::from_bytes(bytes).map_err(text)?;
+            let members = Members::genesis(&base.spec);
+            (base, RecordV2 { members, ..RecordV2::default() })
+        };
+        let RecordV1 { spec, term, vote, commit, truncated, applied } = base;
+        let RecordV2 { members, removed, promise } = added;
+        Ok(GroupRecord { spec, term, vote, commit, truncated, applied, members, removed, promise })
     }
 
     /// As raft-rs wants it.
@@ -50,6 +136,22 @@ impl GroupRecord {
         let mut state = HardState::default();
         (state.term, state.vote, state.commit) = (self.term, self.vote, self.commit);
         state
+    }
+}
+
+impl Position {
+    /// How up to date a log is that ends here, in raft's order: by term, then by index.
+    fn rank(self) -> (u64, u64) {
+        (self.term, self.index)
+    }
+
+    /// True if a log that ends here is at least as up to date as one that ends at `other`.
+    pub fn reaches(self, other: Position) -> bool {
+        self.rank() >= other.rank()
+    }
+
+    fn max_position(self, other: Position) -> Position {
+        if self.reaches(other) { self } else { other }
     }
 }
 
@@ -113,6 +215,9 @@ impl GroupChanges {
         if self.install_snapshot {
             snapshot::install(transaction, group)?;
         }
+        if self.record.removed {
+            snapshot::clear(transaction, group)?;
+        }
         self.write_log(transaction, group)?;
         if !self.rows.is_empty() {
             let mut state = transaction.open_table(STATE)?;
@@ -123,9 +228,7 @@ impl GroupChanges {
                 }
             }
         }
-        // Serialisation of plain data into memory has no way to fail.
-        let record = postcard::to_stdvec(&self.record).unwrap_or_default();
-        transaction.open_table(GROUPS)?.insert(group, record.as_slice())?;
+        transaction.open_table(GROUPS)?.insert(group, self.record.encode().as_slice())?;
         Ok(())
     }
 
@@ -148,5 +251,50 @@ impl GroupChanges {
             log.remove((group, index))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> GroupRecord {
+        let spec = GroupSpec { group: 200, voters: vec![3, 1, 2], learners: vec![4], home: 3 };
+        let (truncated, applied) = (Position { index: 5, term: 2 }, Position { index: 9, term: 3 });
+        GroupRecord { term: 3, vote: 1, commit: 9, truncated, applied, ..GroupRecord::new(spec) }
+    }
+
+    #[test]
+    fn a_record_without_changes_is_one_of_format_1() {
+        let GroupRecord { spec, term, vote, commit, truncated, applied, .. } = record();
+        let old = postcard::to_stdvec(&(spec, term, vote, commit, truncated, applied)).unwrap();
+        assert_eq!(record().encode(), old);
+        assert_eq!(GroupRecord::decode(&old), Ok(record()));
+    }
+
+    #[test]
+    fn changed_members_and_tombstones_survive() {
+        let mut changed = record();
+        changed.members = Members {
+            version: 4,
+            voters: vec![1, 2, 7],
+            learners: vec![9],
+            voters_outgoing: vec![1, 2, 3],
+            learners_next: vec![3],
+        };
+        assert_eq!(GroupRecord::decode(&changed.encode()), Ok(changed.clone()));
+        let last = Position { index: 12, term: 3 };
+        let tombstone = changed.clone().tombstone(last);
+        assert!(tombstone.removed && tombstone.truncated == Position::default());
+        assert_eq!(GroupRecord::decode(&tombstone.encode()), Ok(tombstone.clone()));
+        let again = tombstone.revived(changed.spec.clone());
+        assert_eq!((again.term, again.vote, again.commit, again.promise), (3, 1, 0, last));
+        assert_eq!(again.members, Members::genesis(&changed.spec));
+    }
+
+    #[test]
+    fn an_unknown_format_is_refused() {
+        let bytes = postcard::to_stdvec(&(MARK, 3u64, 0u8)).unwrap();
+        assert!(GroupRecord::decode(&bytes).unwrap_err().contains("format 3"));
     }
 }

@@ -1,8 +1,8 @@
 //! A group's log as raft-rs reads it: a mirror in memory of what is on the disk. Compaction bounds it.
 
 use super::changes::{GroupRecord, Position};
-use crate::options::GroupSpec;
-use raft::eraftpb::{ConfState, Entry, Snapshot};
+use crate::members::Members;
+use raft::eraftpb::{Entry, Snapshot};
 use raft::{Error, GetEntriesContext, RaftState, Storage, StorageError};
 use std::collections::VecDeque;
 
@@ -12,6 +12,8 @@ pub struct GroupLog {
     pub record: GroupRecord,
     /// Where the rows on the disk stand: what a snapshot taken now would hold.
     pub durable_applied: Position,
+    /// Who belonged to the group there.
+    pub durable_members: Members,
     entries: VecDeque<Entry>,
     bytes: usize,
 }
@@ -20,7 +22,8 @@ impl GroupLog {
     /// The log as found on the disk.
     pub fn new(record: GroupRecord, entries: Vec<Entry>) -> Self {
         let bytes = entries.iter().map(size).sum();
-        GroupLog { durable_applied: record.applied, record, entries: entries.into(), bytes }
+        let (durable_applied, durable_members) = (record.applied, record.members.clone());
+        GroupLog { durable_applied, durable_members, record, entries: entries.into(), bytes }
     }
 
     /// Index of the first entry.
@@ -70,19 +73,21 @@ impl GroupLog {
         }
     }
 
-    /// A snapshot up to `at` replaces everything.
-    pub fn reset(&mut self, at: Position) {
+    /// Where it ends.
+    pub fn end(&self) -> Position {
+        let last = self.entries.back().map(|entry| Position { index: entry.index, term: entry.term });
+        last.unwrap_or(self.record.truncated)
+    }
+
+    /// A snapshot up to `at`, taken when the group had these `members`, replaces everything.
+    pub fn reset(&mut self, at: Position, members: Members) {
         self.entries.clear();
         self.bytes = 0;
         self.record.truncated = at;
         self.record.applied = at;
+        self.record.members = members.clone();
         self.durable_applied = at;
-    }
-
-    /// The group's members.
-    pub fn conf_state(&self) -> ConfState {
-        let GroupSpec { voters, learners, .. } = &self.record.spec;
-        ConfState { voters: voters.clone(), learners: learners.clone(), ..ConfState::default() }
+        self.durable_members = members;
     }
 
     fn entry(&self, index: u64) -> Option<&Entry> {
@@ -97,7 +102,7 @@ fn size(entry: &Entry) -> usize {
 
 impl Storage for GroupLog {
     fn initial_state(&self) -> raft::Result<RaftState> {
-        Ok(RaftState::new(self.record.hard_state(), self.conf_state()))
+        Ok(RaftState::new(self.record.hard_state(), self.record.members.conf_state()))
     }
 
     fn entries(
@@ -143,16 +148,20 @@ impl Storage for GroupLog {
         Ok(self.last())
     }
 
-    /// Only the description: the rows go to the peer beside it, in chunks.
-    fn snapshot(&self, request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+    /// Only the description: the rows go to the peer beside it, in chunks. A peer that was taken in after
+    /// the rows were written waits: it refuses what does not name it.
+    fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
         let at = self.durable_applied;
-        if at.index == 0 || at.index < request_index || at.index < self.record.truncated.index {
+        let too_old = at.index < request_index || at.index < self.record.truncated.index;
+        if at.index == 0 || too_old || !self.durable_members.contains(to) {
             return Err(Error::Store(StorageError::SnapshotTemporarilyUnavailable));
         }
         let mut snapshot = Snapshot::default();
         let metadata = snapshot.mut_metadata();
         (metadata.index, metadata.term) = (at.index, at.term);
-        metadata.set_conf_state(self.conf_state());
+        metadata.set_conf_state(self.durable_members.conf_state());
+        // Raft's form has no room for the version.
+        snapshot.data = self.durable_members.encode().into();
         Ok(snapshot)
     }
 }

@@ -12,6 +12,7 @@ pub use snapshot::{Chunk, SnapshotReader, decode_rows};
 
 use crate::codec;
 use crate::machine::{Row, Stored};
+use crate::options::GroupSpec;
 use crate::{GroupId, NodeId};
 use backend::Backend;
 use raft::eraftpb::Entry;
@@ -23,6 +24,11 @@ use std::sync::Arc;
 
 /// Version of everything below; a file of another version is not opened.
 pub const FORMAT: u64 = 1;
+
+/// Name of the file in the data folder.
+const FILE: &str = "replica.redb";
+/// Key in [`META`]: whose data these are.
+const NODE: &str = "node";
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const GROUPS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("groups");
@@ -93,9 +99,9 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn open(data: &Path, cluster: u64, node: NodeId, cache_bytes: usize) -> Result<Self, StoreError> {
+    pub fn open(data: &Path, cluster: u64, cache_bytes: usize) -> Result<Self, StoreError> {
         disk::create_durable_dir(data)?;
-        let file = disk::open(&data.join("replica.redb"))?;
+        let file = disk::open(&data.join(FILE))?;
         file.lock().map_err(|error| match error.kind() {
             std::io::ErrorKind::WouldBlock => StoreError::InUse,
             _ => StoreError::Io(error),
@@ -103,15 +109,15 @@ impl Store {
         let database = Database::builder().set_cache_size(cache_bytes).create_with_backend(Backend(file))?;
         disk::sync_dir(data)?;
         let store = Store { database: Arc::new(database) };
-        store.identify(cluster, node)?;
+        store.identify(cluster)?;
         Ok(store)
     }
 
-    fn identify(&self, cluster: u64, node: NodeId) -> Result<(), StoreError> {
+    fn identify(&self, cluster: u64) -> Result<(), StoreError> {
         let transaction = self.database.begin_write()?;
         {
             let mut meta = transaction.open_table(META)?;
-            for (what, expected) in [("format", FORMAT), ("cluster", cluster), ("node", node)] {
+            for (what, expected) in [("format", FORMAT), ("cluster", cluster)] {
                 let found = meta.get(what)?.map(|value| value.value());
                 match found {
                     None => drop(meta.insert(what, expected)?),
@@ -130,6 +136,73 @@ impl Store {
         }
         transaction.commit()?;
         Ok(())
+    }
+
+    /// The node that the data belong to; `None` as long as nobody has said so.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn node(&self) -> Result<Option<NodeId>, StoreError> {
+        self.number(NODE)
+    }
+
+    /// From now on the data belong to `node`.
+    ///
+    /// # Errors
+    /// [`StoreError::Foreign`] if they belong to another one.
+    pub fn adopt(&self, node: NodeId) -> Result<(), StoreError> {
+        let found = self.keep_first(NODE, node)?;
+        let foreign = StoreError::Foreign { what: NODE, found, expected: node };
+        if found == node { Ok(()) } else { Err(foreign) }
+    }
+
+    /// Names this data folder: drawn once, kept for ever.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn token(&self) -> Result<u64, StoreError> {
+        match self.number("token")? {
+            Some(token) => Ok(token),
+            None => self.keep_first("token", rt::random::u64()),
+        }
+    }
+
+    /// The data folder `token` claims the id `node`. Gives the token that claimed it first, durably.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn claim(&self, node: NodeId, token: u64) -> Result<u64, StoreError> {
+        self.keep_first(&format!("claim/{node}"), token)
+    }
+
+    /// Where a group here began to live; `None` if there is none, or none any more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn spec(&self, group: GroupId) -> Result<Option<GroupSpec>, StoreError> {
+        let transaction = self.database.begin_read()?;
+        let groups = transaction.open_table(GROUPS)?;
+        let Some(record) = groups.get(group)? else { return Ok(None) };
+        let record = GroupRecord::decode(record.value())
+            .map_err(|error| StoreError::Damaged { group, reason: format!("record: {error}") })?;
+        Ok(Some(record.spec).filter(|_| !record.removed))
+    }
+
+    fn number(&self, key: &str) -> Result<Option<u64>, StoreError> {
+        let transaction = self.database.begin_read()?;
+        let meta = transaction.open_table(META)?;
+        Ok(meta.get(key)?.map(|value| value.value()))
+    }
+
+    /// Keeps `value` under `key`, durably, unless there is one; gives what is there.
+    fn keep_first(&self, key: &str, value: u64) -> Result<u64, StoreError> {
+        if let Some(found) = self.number(key)? {
+            return Ok(found);
+        }
+        let transaction = self.database.begin_write()?;
+        transaction.open_table(META)?.insert(key, value)?;
+        transaction.commit()?;
+        Ok(value)
     }
 
     /// All groups on the disk.
@@ -179,6 +252,18 @@ impl Store {
     pub fn view(&self) -> Result<View, StoreError> {
         Ok(View(Arc::new(self.database.begin_read()?)))
     }
+}
+
+/// Gives the store's file in the folder `data` another name, durably. One such file is kept: an older one
+/// goes.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn set_aside(data: &Path) -> Result<(), StoreError> {
+    let file = data.join(FILE);
+    disk::rename(&file, &file.with_extension("damaged"))?;
+    disk::sync_dir(data)?;
+    Ok(())
 }
 
 fn encode_log_row(entry: &Entry) -> Vec<u8> {

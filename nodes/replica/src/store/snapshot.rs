@@ -70,7 +70,7 @@ pub fn decode_rows(bytes: &[u8]) -> Result<Vec<Row>, postcard::Error> {
 pub(super) fn install(transaction: &WriteTransaction, group: GroupId) -> Result<(), StoreError> {
     let mut staging = transaction.open_table(STAGING)?;
     let mut state = transaction.open_table(STATE)?;
-    state.retain_in((group, &[][..])..(group + 1, &[][..]), |_, _| false)?;
+    state.retain_in(rows_of(group), |_, _| false)?;
     for chunk in staging.range((group, 0)..=(group, u64::MAX))? {
         let (_, chunk) = chunk?;
         let rows = decode_rows(chunk.value())
@@ -80,6 +80,18 @@ pub(super) fn install(transaction: &WriteTransaction, group: GroupId) -> Result<
         }
     }
     staging.retain_in((group, 0)..=(group, u64::MAX), |_, _| false)?;
+    transaction.open_table(LOG)?.retain_in((group, 0)..=(group, u64::MAX), |_, _| false)?;
+    Ok(())
+}
+
+fn rows_of(group: GroupId) -> std::ops::Range<(u64, &'static [u8])> {
+    (group, &[][..])..(group + 1, &[][..])
+}
+
+/// Deletes rows, log and staged chunks of a group.
+pub(super) fn clear(transaction: &WriteTransaction, group: GroupId) -> Result<(), StoreError> {
+    transaction.open_table(STATE)?.retain_in(rows_of(group), |_, _| false)?;
+    transaction.open_table(STAGING)?.retain_in((group, 0)..=(group, u64::MAX), |_, _| false)?;
     transaction.open_table(LOG)?.retain_in((group, 0)..=(group, u64::MAX), |_, _| false)?;
     Ok(())
 }

@@ -23,7 +23,7 @@ pub(super) struct Link {
     pub(super) hello: Vec<u8>,
     pub(super) queue: mpsc::Receiver<Outgoing>,
     pub(super) pending: Arc<Pending>,
-    pub(super) events: mpsc::Sender<Event>,
+    pub(super) events: mpsc::WeakSender<Event>,
 }
 
 /// Keeps a connection up until the queue closes.
@@ -41,7 +41,9 @@ pub(super) async fn run(mut link: Link) {
                 tracing::debug!(peer = link.peer, ?pause, failed = failed.is_err(), "peer cannot be reached");
                 drop_queued(&mut link, first);
                 // A full event queue means the driver is behind; it learns of it the next time.
-                let _ = link.events.try_send(Event::Unreachable { peer: link.peer });
+                if let Some(events) = link.events.upgrade() {
+                    let _ = events.try_send(Event::Unreachable { peer: link.peer });
+                }
                 time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
                 drop_all(&mut link);

@@ -1,6 +1,6 @@
 //! The listening side: frames from peers become events of the driver, its answers go back.
 
-use super::{ALIVE_EVERY, SILENCE};
+use super::{ALIVE_EVERY, SILENCE, Transport};
 use crate::driver::Event;
 use crate::frame::{self, Frame, FrameReader, Refusal, Response};
 use crate::{NodeId, ReplicaOptions, codec};
@@ -45,16 +45,28 @@ struct Door {
     node: NodeId,
     cluster: u64,
     events: mpsc::Sender<Event>,
+    transport: Arc<Transport>,
+}
+
+/// Who calls: a node, or somebody who is none yet and may only ask.
+#[derive(Clone, Copy)]
+struct Caller(NodeId);
+
+impl Caller {
+    fn is_guest(self) -> bool {
+        self.0 == 0
+    }
 }
 
 /// Accepts peers until the task is stopped.
 pub async fn listen(
-    listener: TcpListener,
+    listener: Arc<TcpListener>,
     options: &ReplicaOptions,
     events: mpsc::Sender<Event>,
+    transport: Arc<Transport>,
     tasks: Arc<TaskGroup>,
 ) {
-    let door = Arc::new(Door { node: options.node, cluster: options.cluster, events });
+    let door = Arc::new(Door { node: options.node, cluster: options.cluster, events, transport });
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
@@ -121,17 +133,23 @@ async fn read_frames(
     }
 }
 
+fn removed(node: NodeId) -> io::Error {
+    invalid(format!("node {node} was removed from the cluster"))
+}
+
 fn invalid(text: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 impl Door {
-    fn greet(&self, hello: &Frame) -> io::Result<NodeId> {
+    fn greet(&self, hello: &Frame) -> io::Result<Caller> {
         match *hello {
+            Frame::Hello { from, .. } if self.transport.is_removed(from) => Err(removed(from)),
             Frame::Hello { protocol, cluster, from, to }
-                if (protocol, cluster, to) == (frame::PROTOCOL, self.cluster, self.node) =>
+                if (protocol, cluster) == (frame::PROTOCOL, self.cluster)
+                    && (to == self.node || (from, to) == (0, 0)) =>
             {
-                Ok(from)
+                Ok(Caller(from))
             }
             _ => {
                 tracing::warn!(?hello, node = self.node, cluster = self.cluster, "refused a stranger");
@@ -140,7 +158,17 @@ impl Door {
         }
     }
 
-    async fn take(&self, from: NodeId, frame: Frame, answers: &mpsc::Sender<Vec<u8>>) -> io::Result<()> {
+    async fn take(&self, caller: Caller, frame: Frame, answers: &mpsc::Sender<Vec<u8>>) -> io::Result<()> {
+        let Caller(from) = caller;
+        match frame {
+            Frame::Request { .. } | Frame::Alive => {}
+            _ if caller.is_guest() => return Err(invalid("a guest may only ask".into())),
+            // Removed since it called.
+            Frame::Raft { .. } | Frame::Leads { .. } if self.transport.is_removed(from) => {
+                return Err(removed(from));
+            }
+            _ => {}
+        }
         match frame {
             Frame::Raft { group, message } => {
                 let message = codec::decode(&message).map_err(|error| invalid(error.to_string()))?;

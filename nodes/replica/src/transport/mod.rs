@@ -7,6 +7,7 @@
 mod dial;
 mod listen;
 
+use crate::directory::Directory;
 use crate::driver::Event;
 use crate::frame::{self, Frame, Request, Response};
 use crate::{NodeId, ReplicaOptions};
@@ -41,10 +42,26 @@ type Waiting = oneshot::Sender<Result<Response, Failure>>;
 
 /// Connections to all peers of a node.
 pub struct Transport {
+    node: NodeId,
+    cluster: u64,
+    peer_queue: usize,
+    /// Addresses that somebody wrote down by hand go before those that the cluster remembers: who moves
+    /// machines tells every node so.
+    configured: BTreeMap<NodeId, String>,
+    events: mpsc::WeakSender<Event>,
+    known: Mutex<Known>,
+    /// Stops the connections with the transport.
+    links: TaskGroup,
+}
+
+#[derive(Default)]
+struct Known {
+    directory: Directory,
     peers: BTreeMap<NodeId, Peer>,
 }
 
 struct Peer {
+    address: String,
     queue: mpsc::Sender<Outgoing>,
     pending: Arc<Pending>,
 }
@@ -108,49 +125,100 @@ impl Pending {
 }
 
 impl Transport {
-    /// Starts a task for each peer in `tasks`; news of unreachable peers go to `events`.
-    pub fn start(options: &ReplicaOptions, events: &mpsc::Sender<Event>, tasks: &TaskGroup) -> Arc<Self> {
-        let mut peers = BTreeMap::new();
-        for (&node, address) in options.peers.iter().filter(|(node, _)| **node != options.node) {
-            let (queue, receiver) = mpsc::channel(options.peer_queue);
-            let pending = Arc::new(Pending::default());
-            let hello = Frame::Hello {
-                protocol: frame::PROTOCOL,
-                cluster: options.cluster,
-                from: options.node,
-                to: node,
-            };
-            tasks.spawn(dial::run(dial::Link {
-                peer: node,
-                address: address.clone(),
-                hello: frame::encode(&hello),
-                queue: receiver,
-                pending: pending.clone(),
-                events: events.clone(),
-            }));
-            peers.insert(node, Peer { queue, pending });
+    /// Starts a task for each peer; news of unreachable peers go to `events`.
+    pub fn start(options: &ReplicaOptions, events: &mpsc::Sender<Event>) -> Arc<Self> {
+        let transport = Transport {
+            node: options.node,
+            cluster: options.cluster,
+            peer_queue: options.peer_queue,
+            configured: options.peers.clone(),
+            events: events.downgrade(),
+            known: Mutex::default(),
+            links: TaskGroup::default(),
+        };
+        let configured = Directory::configured(options.peers.clone());
+        transport.connect(&mut transport.lock(), configured);
+        Arc::new(transport)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The nodes as they are known now.
+    pub fn directory(&self) -> Directory {
+        self.lock().directory.clone()
+    }
+
+    /// True if `node` was removed from the cluster.
+    pub fn is_removed(&self, node: NodeId) -> bool {
+        self.lock().directory.removed.contains(&node)
+    }
+
+    /// True if `node` can be sent to.
+    pub fn knows(&self, node: NodeId) -> bool {
+        self.lock().peers.contains_key(&node)
+    }
+
+    /// Newer news of the nodes: connections to new ones begin, those to others end.
+    pub fn learn(&self, directory: Directory) {
+        let mut known = self.lock();
+        if directory.version > known.directory.version {
+            self.connect(&mut known, directory);
         }
-        Arc::new(Transport { peers })
+    }
+
+    fn connect(&self, known: &mut Known, mut directory: Directory) {
+        for (node, address) in &mut directory.addresses {
+            if let Some(configured) = self.configured.get(node) {
+                address.clone_from(configured);
+            }
+        }
+        let addresses = &directory.addresses;
+        known.peers.retain(|node, peer| addresses.get(node) == Some(&peer.address));
+        for (&node, address) in addresses.iter().filter(|(node, _)| **node != self.node) {
+            known.peers.entry(node).or_insert_with(|| self.dial(node, address));
+        }
+        known.directory = directory;
+    }
+
+    fn dial(&self, node: NodeId, address: &str) -> Peer {
+        let (queue, receiver) = mpsc::channel(self.peer_queue);
+        let pending = Arc::new(Pending::default());
+        let (from, to) = (self.node, node);
+        let hello = Frame::Hello { protocol: frame::PROTOCOL, cluster: self.cluster, from, to };
+        self.links.spawn(dial::run(dial::Link {
+            peer: node,
+            address: address.to_owned(),
+            hello: frame::encode(&hello),
+            queue: receiver,
+            pending: pending.clone(),
+            events: self.events.clone(),
+        }));
+        Peer { address: address.to_owned(), queue, pending }
     }
 
     /// Sends a frame to `peer`, if there is room for it now. False if it was dropped.
     pub fn send(&self, peer: NodeId, frame: &Frame) -> bool {
-        let Some(peer) = self.peers.get(&peer) else { return false };
+        let known = self.lock();
+        let Some(peer) = known.peers.get(&peer) else { return false };
         peer.queue.try_send(Outgoing { bytes: frame::encode(frame), request: None }).is_ok()
     }
 
     /// Sends a frame to all peers that have room for it now.
     pub fn broadcast(&self, frame: &Frame) {
-        for peer in self.peers.values() {
+        let bytes = frame::encode(frame);
+        for peer in self.lock().peers.values() {
             // Dropped where there is no room: what is broadcast is said again.
-            let _ = peer.queue.try_send(Outgoing { bytes: frame::encode(frame), request: None });
+            let _ = peer.queue.try_send(Outgoing { bytes: bytes.clone(), request: None });
         }
     }
 
     /// Sends a frame to `peer` and waits for room.
     pub async fn send_waiting(&self, peer: NodeId, frame: &Frame) -> bool {
-        let Some(peer) = self.peers.get(&peer) else { return false };
-        peer.queue.send(Outgoing { bytes: frame::encode(frame), request: None }).await.is_ok()
+        let queue = self.lock().peers.get(&peer).map(|peer| peer.queue.clone());
+        let Some(queue) = queue else { return false };
+        queue.send(Outgoing { bytes: frame::encode(frame), request: None }).await.is_ok()
     }
 
     /// Asks `peer` and waits for its answer, without a deadline of its own.
@@ -158,13 +226,16 @@ impl Transport {
     /// # Errors
     /// [`Failure`].
     pub async fn request(&self, peer: NodeId, request: Request) -> Result<Response, Failure> {
-        let peer = self.peers.get(&peer).ok_or(Failure::NotSent)?;
+        let peer = self.lock().peers.get(&peer).map(|peer| (peer.queue.clone(), peer.pending.clone()));
+        let (queue, pending) = peer.ok_or(Failure::NotSent)?;
         let (waiting, answer) = oneshot::channel();
-        let id = peer.pending.add(waiting);
+        let id = pending.add(waiting);
         let bytes = frame::encode(&Frame::Request { id, request });
-        if peer.queue.try_send(Outgoing { bytes, request: Some(id) }).is_err() {
-            peer.pending.settle(id, Err(Failure::NotSent));
+        if queue.try_send(Outgoing { bytes, request: Some(id) }).is_err() {
+            pending.settle(id, Err(Failure::NotSent));
         }
+        // Only the connection may keep them alive: they end with it.
+        drop((queue, pending));
         // The sender lives in `pending` until it is settled.
         answer.await.unwrap_or(Err(Failure::Lost))
     }

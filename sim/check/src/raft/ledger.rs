@@ -174,6 +174,7 @@ impl Ledger {
                 group.committed.entry(index).or_insert(Committed { entry, node, at_ns, by_term });
                 prune(&mut group.committed);
             }
+            Step::Removed => *log = ReplicaLog::default(),
             Step::HardState { .. } | Step::SteppedDown { .. } | Step::StateHash { .. } => {}
         }
     }

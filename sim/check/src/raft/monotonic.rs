@@ -66,6 +66,11 @@ impl Monotonic {
                 check_log(observation, term, last_index, ledger, reports);
                 check_applied(observation, applied, last_index, ledger, reports);
             }
+            Step::Removed => {
+                // Term and vote outlive the replica; the commit index goes with its log.
+                let buried = |hard: Hard| Hard { commit: 0, ..hard };
+                *memory = Memory { durable: memory.durable.map(buried), present: memory.present.map(buried) };
+            }
             Step::Appended { index, term, hash } => {
                 check_replaced(observation, index, Entry { term, hash }, ledger, reports);
             }
@@ -148,7 +153,7 @@ fn check_replaced(
 
 #[cfg(test)]
 mod tests {
-    use crate::observation::Step::{HardState, SnapshotInstalled, Started};
+    use crate::observation::Step::{HardState, Removed, SnapshotInstalled, Started};
     use crate::raft::fixture::{Run, legal, only};
     use crate::violation::Judge;
 
@@ -186,6 +191,15 @@ mod tests {
         let run = hard(5, 0, 9).step(HardState { term: 5, vote: 2, commit: 9 });
         let run = run.step(HardState { term: 6, vote: 0, commit: 9 });
         legal(&run.step(Started { term: 6, vote: 3, commit: 12, applied: 2, last_index: 12 }));
+    }
+
+    #[test]
+    fn a_removed_replica_keeps_its_vote_and_nothing_else() {
+        let removed = || hard(5, 1, 9).append(9, 5, 7).apply(9, 5, 7).step(Removed);
+        let started = |term, vote| Started { term, vote, commit: 0, applied: 0, last_index: 0 };
+        legal(&removed().step(started(5, 1)));
+        accused(&removed().step(started(5, 0)), "vote of term 5 became 0");
+        accused(&removed().step(started(4, 1)), "term went back");
     }
 
     #[test]

@@ -30,6 +30,7 @@ impl StateMachineSafety {
             Step::Started { applied, .. } => {
                 self.applied.insert(replica, applied);
             }
+            Step::Removed => drop(self.applied.remove(&replica)),
             Step::SnapshotInstalled { index, term } => {
                 if let Some(applied) = self.applied.insert(replica, index)
                     && index < applied

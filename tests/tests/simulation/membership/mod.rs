@@ -1,0 +1,15 @@
+//! Nodes that come, go, and lose their disks, while the cluster serves. Every test ends with all judges.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`town`] | a cluster in a world, with clients at work and judges watching |
+//! | [`changes`] | join, leave, replace; one at a time and at once |
+//! | [`wiped`] | disks that are gone: the id is never used again |
+//! | [`storms`] | changes under crashes and cuts |
+//! | [`formats`] | a cluster that moves from an older format to today's, node by node |
+
+mod changes;
+mod formats;
+mod storms;
+mod town;
+mod wiped;
