@@ -22,6 +22,10 @@ Examples:
       --peers 1=127.0.0.1:9090,2=127.0.0.1:9091,3=127.0.0.1:9092,4=127.0.0.1:9093
   node run --role worker --id 2 --listen 127.0.0.1:8081 --data ./data/2 \\
       --peers 1=127.0.0.1:9090,2=127.0.0.1:9091,3=127.0.0.1:9092,4=127.0.0.1:9093
+  node run --join 127.0.0.1:9090,127.0.0.1:9091 --role worker --data ./data/5 \\
+      --peer 127.0.0.1:9094 --api 127.0.0.1:8084      a new worker joins the cluster while it serves
+  node members --api 127.0.0.1:8080                   who belongs to the cluster
+  node leave --api 127.0.0.1:8080 --id 3              a member gives its places to others and goes
 
 Logs go to standard error; RUST_LOG=debug shows more.";
 
@@ -41,6 +45,29 @@ enum Command {
     /// Runs one node.
     #[command(after_help = EXAMPLES)]
     Run(Box<Run>),
+    /// Prints the cluster's members as JSON.
+    #[command(after_help = EXAMPLES)]
+    Members(Ask),
+    /// Sends a member away: its places go to others, then it is removed.
+    #[command(after_help = EXAMPLES)]
+    Leave {
+        #[command(flatten)]
+        ask: Ask,
+        /// The member.
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+        id: u64,
+    },
+}
+
+/// Whom to ask.
+#[derive(Args)]
+struct Ask {
+    /// API address of any node.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    api: String,
+    /// Bearer token.
+    #[arg(long, env = "SEEDSTORM_TOKEN", hide_env_values = true, default_value = client::DEV_TOKEN)]
+    token: String,
 }
 
 #[derive(Args)]
@@ -78,8 +105,17 @@ struct Run {
     #[arg(long)]
     id: Option<u64>,
     /// API address.
-    #[arg(long)]
+    #[arg(long, alias = "api")]
     listen: Option<String>,
+    /// Peer addresses of members of a running cluster to join; it gives this node its id.
+    #[arg(long, value_delimiter = ',', requires = "peer", conflicts_with_all = ["id", "peers", "control"])]
+    join: Vec<String>,
+    /// With --join: the peer address to listen on, at which the others reach this node.
+    #[arg(long, requires = "join")]
+    peer: Option<String>,
+    /// Name, for people.
+    #[arg(long)]
+    name: Option<String>,
     /// Peer address to listen on. Without it: this node's own in --peers.
     #[arg(long)]
     peer_listen: Option<String>,
@@ -135,6 +171,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match cli.command.unwrap_or_else(|| Command::Dev(Dev::default())) {
         Command::Dev(dev) => run_dev(dev),
         Command::Run(run) => run_node(*run),
+        Command::Members(ask) => ask_node(&ask, http::Method::GET, "/cluster/members"),
+        Command::Leave { ask, id } => ask_node(&ask, http::Method::DELETE, &format!("/cluster/members/{id}")),
     };
     result.unwrap_or_else(|error| {
         eprintln!("error: {}\nSee `node --help` for examples.", explain(&error));
@@ -251,8 +289,11 @@ fn run_node(run: Run) -> anyhow::Result<ExitCode> {
                 node.stop().await?;
                 Ok(ExitCode::SUCCESS)
             }
-            Some(ended) => {
-                let reason = ended.err().map_or_else(|| "its driver ended".into(), |error| error.to_string());
+            Some(Ok(())) => {
+                eprintln!("this node was removed from the cluster");
+                Ok(ExitCode::SUCCESS)
+            }
+            Some(Err(reason)) => {
                 eprintln!("error: this node must not go on: {reason}");
                 Ok(ExitCode::from(1))
             }
@@ -260,19 +301,45 @@ fn run_node(run: Run) -> anyhow::Result<ExitCode> {
     })
 }
 
+/// Sends a request to a node and prints what it says.
+fn ask_node(ask: &Ask, method: http::Method, path: &str) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header(http::header::AUTHORIZATION, format!("Bearer {}", ask.token))
+            .body(bytes::Bytes::new())?;
+        let client = rt::http::Client::new(rt::http::ClientOptions::default());
+        let answer = client.send(&ask.api, request, Duration::from_secs(10)).await;
+        let answer = answer.with_context(|| format!("cannot ask {}", ask.api))?;
+        let text = String::from_utf8_lossy(answer.body()).into_owned();
+        if !answer.status().is_success() {
+            bail!("{} answers {}: {text}", ask.api, answer.status());
+        }
+        println!("{}", if text.is_empty() { "accepted" } else { &text });
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
 fn merge(run: Run, file: FileConfig) -> anyhow::Result<NodeOptions> {
     let missing = |what: &str| format!("--{what} is missing (or `{what}` in the file of --config)");
-    let id = run.id.or(file.id).with_context(|| missing("id"))?;
     let role =
         run.role.map_or_else(|| file.role.as_deref().map(str::parse).transpose(), |role| Ok(Some(role)));
     let role = role.map_err(anyhow::Error::msg)?.with_context(|| missing("role"))?;
     let listen = run.listen.or(file.listen).with_context(|| missing("listen"))?;
     let data = run.data.or(file.data).with_context(|| missing("data"))?;
-    let peers = if run.peers.is_empty() { peers_of(file.peers)? } else { each_once(run.peers)? };
-    if peers.is_empty() {
-        bail!(missing("peers"));
-    }
-    let mut options = NodeOptions::new(id, role, &listen, peers, data);
+    let mut options = if let Some(peer) = &run.peer {
+        NodeOptions::joining(run.join, role, peer, &listen, data)
+    } else {
+        let id = run.id.or(file.id).with_context(|| missing("id"))?;
+        let peers = if run.peers.is_empty() { peers_of(file.peers)? } else { each_once(run.peers)? };
+        if peers.is_empty() {
+            bail!(missing("peers"));
+        }
+        NodeOptions::new(id, role, &listen, peers, data)
+    };
+    options.name = run.name;
     if let Some(peer_listen) = run.peer_listen.or(file.peer_listen) {
         options.peer_listen = peer_listen;
     }

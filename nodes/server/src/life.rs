@@ -228,7 +228,7 @@ impl Life {
         match end {
             End::Driver(Ok(())) => Ok(None),
             End::Driver(Err(error)) => {
-                let damaged = matches!(&error, DriverError::Store(error) if is_store_damage(error));
+                let damaged = matches!(&error, DriverError::Store(error) if error.is_damage());
                 if !damaged || !self.options.rebuild {
                     return Err(error.into());
                 }
@@ -380,14 +380,10 @@ fn member_role(role: Role) -> MemberRole {
     }
 }
 
-fn is_store_damage(error: &StoreError) -> bool {
-    matches!(error, StoreError::Damaged { .. })
-}
-
 fn is_damage(error: &replica::StartError) -> bool {
     match error {
-        replica::StartError::Store { source, .. } => is_store_damage(source),
-        replica::StartError::Driver(DriverError::Store(error)) => is_store_damage(error),
+        replica::StartError::Store { source, .. } => source.is_damage(),
+        replica::StartError::Driver(DriverError::Store(error)) => error.is_damage(),
         _ => false,
     }
 }

@@ -29,6 +29,8 @@ struct State {
     elections: u64,
     snapshots_installed: u64,
     stops: Vec<String>,
+    /// Number of each node's machine.
+    machines: BTreeMap<NodeId, u16>,
 }
 
 #[derive(Clone, Copy)]
@@ -66,6 +68,12 @@ impl Watch {
         self.lock().leaders.get(&group).map(|leader| leader.node)
     }
 
+    /// Name of the machine that a node lives on. A machine whose disk was lost gets another node.
+    pub fn machine_of(&self, node: NodeId) -> Option<String> {
+        let number = self.lock().machines.get(&node).copied()?;
+        self.world.machine_names().get(usize::from(number).checked_sub(1)?).cloned()
+    }
+
     /// A node ended by itself.
     pub fn node_stopped(&self, node: NodeId, reason: String) {
         let at = self.world.now_ns() as f64 / 1e9;
@@ -75,12 +83,17 @@ impl Watch {
     /// Everything seen; leaderships that last end now.
     pub fn sight(&self, names: &BTreeMap<NodeId, String>) -> Sight {
         let now = self.world.now_ns();
+        let machines = self.world.machine_names();
         let mut state = self.lock();
+        let place = |number: &u16| machines.get(usize::from(*number).checked_sub(1)?).cloned();
+        let newcomers: BTreeMap<NodeId, String> =
+            state.machines.iter().filter_map(|(node, number)| Some((*node, place(number)?))).collect();
         for (group, leader) in std::mem::take(&mut state.leaders) {
             state.leaderships.push(leadership(group, leader, now));
         }
         for leadership in &mut state.leaderships {
-            let name = leadership.node.parse().ok().and_then(|id: NodeId| names.get(&id));
+            let name = leadership.node.parse().ok();
+            let name = name.and_then(|id: NodeId| names.get(&id).or(newcomers.get(&id)));
             leadership.node = name.cloned().unwrap_or_else(|| leadership.node.clone());
         }
         Sight {
@@ -133,7 +146,12 @@ impl Observer for Watch {
         let mut state = self.lock();
         match step {
             Step::BecameLeader { term } => state.leads(node, group, term, at_ns),
-            Step::SteppedDown { .. } | Step::Started { .. } => state.leads_no_more(node, group, at_ns),
+            Step::Started { .. } => {
+                let machine = rt::sim::whereabouts().map_or(0, |(machine, _)| machine);
+                state.machines.insert(node, machine);
+                state.leads_no_more(node, group, at_ns);
+            }
+            Step::SteppedDown { .. } | Step::Removed => state.leads_no_more(node, group, at_ns),
             Step::SnapshotInstalled { .. } => state.snapshots_installed += 1,
             _ => {}
         }

@@ -27,6 +27,8 @@ pub const FORMAT: u64 = 1;
 
 /// Name of the file in the data folder.
 const FILE: &str = "replica.redb";
+/// Ending of files that were set aside.
+const ASIDE: &str = "damaged";
 /// Key in [`META`]: whose data these are.
 const NODE: &str = "node";
 
@@ -66,6 +68,14 @@ pub enum StoreError {
     /// Another process uses the data folder.
     #[error("the data folder is in use by another process")]
     InUse,
+}
+
+impl StoreError {
+    /// True if data is lost. The node must not vote, and must be rebuilt from its peers; anything else may
+    /// be over when it is started again.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, StoreError::Damaged { .. })
+    }
 }
 
 /// redb has an error type per operation; here they all mean that the node must stop.
@@ -254,14 +264,19 @@ impl Store {
     }
 }
 
-/// Gives the store's file in the folder `data` another name, durably. One such file is kept: an older one
-/// goes.
+/// Gives every file in the folder `data` another name, durably, so that a new store begins there and the
+/// old one can be looked at. One such set is kept: an older one goes.
 ///
 /// # Errors
 /// [`StoreError`].
 pub fn set_aside(data: &Path) -> Result<(), StoreError> {
-    let file = data.join(FILE);
-    disk::rename(&file, &file.with_extension("damaged"))?;
+    for file in disk::list(data)? {
+        if file.extension().is_none_or(|extension| extension != ASIDE) {
+            let mut name = file.clone().into_os_string();
+            name.push(format!(".{ASIDE}"));
+            disk::rename(&file, Path::new(&name))?;
+        }
+    }
     disk::sync_dir(data)?;
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use check::Violation;
 use replica::NodeId;
+use replica::store::{Changes, GroupChanges, Store};
 use rt::sim::machine::MachineId;
 use rt::sim::rng::{Purpose, Rng};
 use rt::sim::{Options, Simulation, World};
@@ -9,6 +10,7 @@ use rt::time::{self, Instant};
 use serde_json::Value;
 use server::{NodeOptions, Role};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -28,6 +30,7 @@ pub struct House {
     pub machine: MachineId,
     pub number: u64,
     format: Arc<AtomicU64>,
+    spoiled: Arc<AtomicBool>,
     pub ended: Arc<Mutex<Option<String>>>,
 }
 
@@ -105,10 +108,16 @@ impl Town {
         options.observer = Some(self.watch.clone());
         let format = Arc::new(AtomicU64::new(u64::from(replica::bootstrap::FORMAT)));
         let ended = Arc::<Mutex<Option<String>>>::default();
-        let (speaks, end) = (format.clone(), ended.clone());
+        let spoiled = Arc::<AtomicBool>::default();
+        let (speaks, end, spoil) = (format.clone(), ended.clone(), spoiled.clone());
         let machine = self.world.add_machine(name, ip_of(number), move || {
             let (speaks, end, mut options) = (speaks.clone(), end.clone(), options.clone());
+            let spoil = spoil.clone();
             async move {
+                if spoil.swap(false, Ordering::Relaxed) {
+                    let data = options.data.clone();
+                    rt::task::blocking(move || damage(&data)).await;
+                }
                 options.tuning.format = speaks.load(Ordering::Relaxed) as u32;
                 let said = match server::start(options).await {
                     Err(error) => error.to_string(),
@@ -123,7 +132,7 @@ impl Town {
                 *end.lock().unwrap() = Some(said);
             }
         });
-        self.houses.insert(name.into(), House { machine, number, format, ended });
+        self.houses.insert(name.into(), House { machine, number, format, spoiled, ended });
     }
 
     /// A new machine, whose node joins the cluster.
@@ -143,6 +152,14 @@ impl Town {
         let house = &self.houses[name];
         self.world.crash(house.machine);
         self.world.wipe_disk(house.machine);
+        self.world.start(house.machine);
+    }
+
+    /// The machine comes up again, and some of its data make no sense.
+    pub fn spoil(&self, name: &str) {
+        let house = &self.houses[name];
+        self.world.crash(house.machine);
+        house.spoiled.store(true, Ordering::Relaxed);
         self.world.start(house.machine);
     }
 
@@ -344,4 +361,22 @@ fn series() -> Vec<String> {
 
 fn peer_of(number: u64) -> String {
     format!("{}:9090", ip_of(number))
+}
+
+/// A log that does not begin where its record says is one that something was lost of.
+fn damage(data: &Path) {
+    let store = Store::open(data, 1, 1 << 20).unwrap();
+    let found = store.groups().unwrap().into_iter().find(|group| !group.entries.is_empty()).unwrap();
+    let mut record = found.record;
+    record.truncated.index += 1;
+    let group = GroupChanges {
+        record,
+        install_snapshot: false,
+        entries: Vec::new(),
+        last_index_before: 0,
+        compact_to: 0,
+        first_index_before: 1,
+        rows: Vec::new(),
+    };
+    store.commit(&Changes { groups: vec![group], staged: Vec::new() }).unwrap();
 }

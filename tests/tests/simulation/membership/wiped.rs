@@ -38,6 +38,20 @@ fn a_wiped_control_node_is_replaced() {
 }
 
 #[test]
+fn a_node_with_damaged_data_is_rebuilt_from_the_others() {
+    stories(0..3, 3, |town| async move {
+        town.open().await;
+        town.settled(&[1, 2, 3, 4], CHANGE).await;
+        time::sleep(SECOND).await;
+        town.spoil("worker-1");
+        time::sleep(SECOND).await;
+        town.settled(&[1, 3, 4, 5], CHANGE).await;
+        assert_eq!(town.node_on("worker-1").await, 5);
+        town.close().await;
+    });
+}
+
+#[test]
 fn wiped_while_the_cluster_forms() {
     stories(0..6, 3, |town| async move {
         // At any moment of the forming: before, while and after ids are claimed.
