@@ -149,6 +149,36 @@ fn bytes_that_arrive_but_are_never_acknowledged_end_the_connection_too() {
 }
 
 #[test]
+fn an_acknowledgement_that_comes_in_time_is_enough() {
+    simulate(|world| async move {
+        let mut pair = pair(&world).await;
+        let cut = world.cut_links(&[(pair.one, pair.other)]);
+        pass(&mut pair.at_other, &mut pair.at_one, "arrives").await;
+        sleep(50 * SECOND).await;
+        world.mend(cut);
+        assert!(silent(&mut pair.at_other, 600 * SECOND).await, "it gave up an acknowledged byte");
+        pass(&mut pair.at_other, &mut pair.at_one, "still").await;
+    });
+}
+
+#[test]
+fn bytes_under_way_to_a_dead_process_are_answered_when_a_cut_lets_the_answer_through() {
+    let latency = Latency::Fixed(100 * MS);
+    for seed in 0..8 {
+        run(seed, Options { latency, ..Options::default() }, |world| async move {
+            let mut pair = pair(&world).await;
+            pair.at_other.write_all(b"under way").await.unwrap();
+            sleep(50 * MS).await;
+            let cut = world.cut_links(&[(pair.one, pair.other)]);
+            world.crash(pair.one);
+            assert!(silent(&mut pair.at_other, 30 * SECOND).await);
+            assert_eq!(world.mend(cut), 2, "the reset of a dead process, and that of what came after");
+            assert_eq!(read_failure(&mut pair.at_other).await, ErrorKind::ConnectionReset);
+        });
+    }
+}
+
+#[test]
 fn a_writer_that_waits_for_room_gives_up_as_well() {
     simulate(|world| async move {
         let Pair { one, other, at_one: _held, mut at_other, .. } = pair(&world).await;

@@ -134,7 +134,6 @@ impl Stream {
         let room = WINDOW_BYTES.saturating_sub(self.outgoing().lock().unread_bytes);
         if room == 0 {
             self.outgoing().room.set(Some(cx.waker().clone()));
-            world.probe_window(&self.connection, self.side);
             return Poll::Pending;
         }
         let n = Self::amount(&world, room.min(bytes.len()));

@@ -99,7 +99,8 @@ impl World {
     }
 
     /// Something begins that keeps segments or their acknowledgements from end `side`'s peer: whoever
-    /// waits for an acknowledgement now, or for room, will give up unless it ends in time.
+    /// waits for an acknowledgement now, or for room (and asks for it from time to time), will give up
+    /// unless it ends in time. Who has to wait later has sent something by then.
     pub(super) fn disturb(&self, connection: &Connection, side: usize) {
         let now = self.clock().now_instant();
         let waits = {
@@ -107,23 +108,6 @@ impl World {
             out.is_under_way(now) || !out.held.is_empty() || out.unread_bytes >= WINDOW_BYTES
         };
         if waits {
-            self.start_giving_up(connection, side);
-        }
-    }
-
-    /// A writer waits for room. If the reader's kernel cannot be asked whether there is some, the
-    /// writer's will give up.
-    pub(super) fn probe_window(&self, connection: &Connection, side: usize) {
-        let (from, to) = connection.link(side);
-        let unheard = {
-            let state = self.state();
-            let out = connection.pipes[side].lock();
-            out.reader_mute
-                || out.forgotten.is_some()
-                || state.net.is_cut((from, to))
-                || state.net.is_cut((to, from))
-        };
-        if unheard {
             self.start_giving_up(connection, side);
         }
     }
