@@ -50,6 +50,9 @@ fn simulation_suite(report: &Report, simulation: &SimulationReport, half: &Half)
     if simulation.seeds.is_empty() && half.verdict == HalfVerdict::HarnessFault {
         suite.add_test_case(TestCase::new("seeds ran", error(&half.sentence, "HarnessFault")));
     }
+    if half.verdict == HalfVerdict::Vacuous {
+        suite.add_test_case(TestCase::new("every fault bit", error(&half.sentence, "Vacuous")));
+    }
     suite
 }
 
@@ -150,6 +153,7 @@ fn target_status(half: &Half) -> TestCaseStatus {
         HalfVerdict::NotRun => skipped(text),
         HalfVerdict::LoadInvalid => error(text, "LoadInvalid"),
         HalfVerdict::HarnessFault => error(text, "HarnessFault"),
+        HalfVerdict::Vacuous => error(text, "Vacuous"),
         HalfVerdict::Violated => non_success(NonSuccessKind::Failure, text, "Violated"),
         HalfVerdict::LoadMissed => non_success(NonSuccessKind::Failure, text, "LoadMissed"),
     }

@@ -90,11 +90,21 @@ fn fault_table(campaign: &Campaign) -> String {
     if campaign.faults.is_empty() {
         return "\nNo fault was injected.\n".to_owned();
     }
-    let mut out = "\n| fault | fired | bit | share |\n|---|---:|---:|---:|\n".to_owned();
+    let mut out = "\n| fault | armed | fired | bit | share |\n|---|---:|---:|---:|---:|\n".to_owned();
     for fault in &campaign.faults {
         let share = percent(fault.bit, fault.fired);
-        out +=
-            &format!("| {} | {} | {} | {share} |\n", cell(&fault.kind), count(fault.fired), count(fault.bit));
+        out += &format!(
+            "| {} | {} | {} | {} | {share} |\n",
+            cell(&fault.kind),
+            count(fault.armed),
+            count(fault.fired),
+            count(fault.bit)
+        );
+    }
+    let missing = &campaign.missing;
+    if !missing.is_empty() {
+        let weight = if missing.judged { "" } else { " (too few seeds to be judged on it)" };
+        out += &format!("\n**{}**{weight}\n", cell(&crate::format::capital(&missing.text(20))));
     }
     let toothless = campaign.toothless();
     if !toothless.is_empty() {

@@ -4,6 +4,7 @@
 //! reader of an older file would notice.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Version of the JSON form of [`Report`].
 pub const SCHEMA_VERSION: u32 = 1;
@@ -57,8 +58,23 @@ pub struct SimulationReport {
     pub seeds: Vec<SeedResult>,
     /// Wall time of the sweep.
     pub elapsed_seconds: f64,
-    /// Worker threads.
+    /// Workers.
     pub jobs: usize,
+    /// Which faults were drawn: `swarm`, `disk`, …; empty where a scenario has none to choose from.
+    #[serde(default)]
+    pub profile: String,
+    /// What a campaign of this kind has to show, or it shows nothing.
+    #[serde(default)]
+    pub expected: Expected,
+}
+
+/// What must have happened in a campaign at least once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expected {
+    /// Fault kinds that must have bitten.
+    pub faults: Vec<String>,
+    /// States that must have been reached, as `sometimes!` and `reachable!` in the code name them.
+    pub states: Vec<String>,
 }
 
 /// What one seed did.
@@ -82,6 +98,12 @@ pub struct SeedResult {
     pub elections: u64,
     /// What was injected, by fault kind.
     pub faults: Vec<FaultCount>,
+    /// States of `sometimes!` and `reachable!` that were reached, and how often.
+    #[serde(default)]
+    pub reached: BTreeMap<String, u64>,
+    /// `buggify!` sites that fired, and how often.
+    #[serde(default)]
+    pub buggified: BTreeMap<String, u64>,
     /// Violations found, the first one first. Empty unless the verdict is `Violated`.
     pub violations: Vec<ViolationReport>,
     /// Why the harness itself failed. Only with `HarnessFault`.
@@ -123,7 +145,10 @@ pub struct OperationCounts {
 pub struct FaultCount {
     /// Kind, for example `cut_symmetric`.
     pub kind: String,
-    /// Planned and begun.
+    /// Planned.
+    #[serde(default)]
+    pub armed: u64,
+    /// Begun on at least one machine.
     pub fired: u64,
     /// Changed something that a node could observe (held a segment, killed a running node, lost a write).
     pub bit: u64,

@@ -92,7 +92,7 @@ fn colour_of(verdict: HalfVerdict) -> Colour {
     match verdict {
         HalfVerdict::Held => Colour::Green,
         HalfVerdict::Violated | HalfVerdict::LoadMissed => Colour::Red,
-        HalfVerdict::HarnessFault | HalfVerdict::LoadInvalid => Colour::Yellow,
+        HalfVerdict::HarnessFault | HalfVerdict::Vacuous | HalfVerdict::LoadInvalid => Colour::Yellow,
         HalfVerdict::NotRun => Colour::Grey,
     }
 }
@@ -105,7 +105,7 @@ fn simulation_lines(simulation: &SimulationReport, paint: Paint) -> Vec<String> 
         "{}, from seed {}, {}, {}",
         simulation.scenario,
         simulation.first_seed,
-        plural(simulation.jobs as u64, "thread"),
+        plural(simulation.jobs as u64, "worker"),
         duration(simulation.elapsed_seconds)
     );
     lines.push(format!("{}  {}", paint.bold("Simulation"), clip(&plain(&title), WIDTH - 12)));
@@ -122,8 +122,13 @@ fn simulation_lines(simulation: &SimulationReport, paint: Paint) -> Vec<String> 
         count(operations.unknown)
     ));
     lines.push(fault_line(&campaign));
+    lines.extend(state_line(&campaign));
     let toothless = campaign.toothless();
-    if !toothless.is_empty() {
+    let missing = &campaign.missing;
+    if !missing.is_empty() && !missing.judged {
+        let text = format!("too few seeds to be judged on it, yet {}", missing.text(4));
+        lines.push(format!("  {}", paint.dim(&clip(&text, WIDTH - 2))));
+    } else if missing.is_empty() && !toothless.is_empty() {
         let text = format!("fired but never bit, so nothing is shown about: {}", list(&toothless, 6));
         lines.push(format!("  {}", paint.colour(Colour::Yellow, &clip(&text, WIDTH - 2))));
     }
@@ -138,11 +143,20 @@ fn simulation_lines(simulation: &SimulationReport, paint: Paint) -> Vec<String> 
     lines
 }
 
+/// How many of the states that the code names were reached.
+fn state_line(campaign: &Campaign) -> Option<String> {
+    let all = campaign.states.len() as u64;
+    let reached = campaign.states.iter().filter(|state| state.reached > 0).count() as u64;
+    (all > 0).then(|| format!("  states: {} of {} reached", count(reached), count(all)))
+}
+
 fn fault_line(campaign: &Campaign) -> String {
     let kinds = campaign.faults.iter().filter(|fault| fault.fired > 0).count() as u64;
+    let armed: u64 = campaign.faults.iter().map(|fault| fault.armed).sum();
     let fired: u64 = campaign.faults.iter().map(|fault| fault.fired).sum();
     let bit: u64 = campaign.faults.iter().map(|fault| fault.bit).sum();
-    format!("  faults: {} of {}, {} bit", count(fired), plural(kinds, "kind"), count(bit))
+    let kinds = plural(kinds, "kind");
+    format!("  faults: {} armed, {} fired of {kinds}, {} bit", count(armed), count(fired), count(bit))
 }
 
 fn failing_seed(seed: &SeedResult, paint: Paint) -> Vec<String> {

@@ -19,12 +19,40 @@ pub(crate) struct Campaign {
     pub elections: u64,
     pub events: u64,
     pub faults: Vec<FaultTotal>,
+    /// Expected states and those that were reached, with the number of times and of seeds.
+    pub states: Vec<StateTotal>,
+    /// What had to happen and did not.
+    pub missing: Missing,
+}
+
+/// What a campaign had to show and did not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Missing {
+    /// Kinds that never bit.
+    pub faults: Vec<String>,
+    /// States that were never reached.
+    pub states: Vec<String>,
+    /// True if the campaign is large enough to be judged on it.
+    pub judged: bool,
+}
+
+/// A campaign of fewer seeds cannot be expected to meet everything.
+pub(crate) const JUDGED_FROM_SEEDS: usize = 100;
+
+/// One state over all seeds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StateTotal {
+    pub name: String,
+    pub reached: u64,
+    /// Seeds in which it was reached.
+    pub seeds: u64,
 }
 
 /// One fault kind over all seeds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FaultTotal {
     pub kind: String,
+    pub armed: u64,
     pub fired: u64,
     pub bit: u64,
     /// Seeds in which it fired.
@@ -43,6 +71,13 @@ impl Campaign {
     pub(crate) fn of(simulation: &SimulationReport) -> Self {
         let mut campaign = Self::default();
         let mut faults: BTreeMap<&str, FaultTotal> = BTreeMap::new();
+        let mut states: BTreeMap<&str, StateTotal> = BTreeMap::new();
+        for kind in &simulation.expected.faults {
+            faults.entry(kind).or_default();
+        }
+        for state in &simulation.expected.states {
+            states.entry(state).or_default();
+        }
         for seed in &simulation.seeds {
             match seed.verdict {
                 SeedVerdict::Held => campaign.held.push(seed.seed),
@@ -59,14 +94,34 @@ impl Campaign {
             campaign.events += seed.events;
             for fault in &seed.faults {
                 let total = faults.entry(&fault.kind).or_default();
+                total.armed += fault.armed.max(fault.fired);
                 total.fired += fault.fired;
                 total.bit += fault.bit;
                 total.seeds += u64::from(fault.fired > 0);
             }
+            for (state, reached) in &seed.reached {
+                let total = states.entry(state).or_default();
+                total.reached += reached;
+                total.seeds += u64::from(*reached > 0);
+            }
         }
         campaign.faults =
             faults.into_iter().map(|(kind, total)| FaultTotal { kind: kind.to_owned(), ..total }).collect();
+        campaign.states =
+            states.into_iter().map(|(name, total)| StateTotal { name: name.to_owned(), ..total }).collect();
+        campaign.missing = campaign.missing(simulation);
         campaign
+    }
+
+    fn missing(&self, simulation: &SimulationReport) -> Missing {
+        let expected = &simulation.expected;
+        let bit = |kind: &String| self.faults.iter().any(|fault| fault.kind == *kind && fault.bit > 0);
+        let met = |name: &String| self.states.iter().any(|state| state.name == *name && state.reached > 0);
+        Missing {
+            faults: expected.faults.iter().filter(|kind| !bit(kind)).cloned().collect(),
+            states: expected.states.iter().filter(|name| !met(name)).cloned().collect(),
+            judged: simulation.seeds.len() >= JUDGED_FROM_SEEDS,
+        }
     }
 
     /// Simulated seconds for one second of wall time.
@@ -77,6 +132,30 @@ impl Campaign {
     /// Kinds that fired and never bit.
     pub(crate) fn toothless(&self) -> Vec<&str> {
         self.faults.iter().filter(|fault| fault.toothless()).map(|fault| fault.kind.as_str()).collect()
+    }
+}
+
+impl Missing {
+    /// Nothing is missing, or the campaign is too small to say so.
+    pub(crate) fn is_fine(&self) -> bool {
+        !self.judged || self.is_empty()
+    }
+
+    /// Nothing is missing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.faults.is_empty() && self.states.is_empty()
+    }
+
+    /// `never bit: bit_rot; never reached: "…"`.
+    pub(crate) fn text(&self, most: usize) -> String {
+        let mut parts = Vec::new();
+        if !self.faults.is_empty() {
+            parts.push(format!("never bit: {}", crate::format::list(&self.faults, most)));
+        }
+        if !self.states.is_empty() {
+            parts.push(format!("never reached: {}", crate::format::list(&self.states, most)));
+        }
+        parts.join("; ")
     }
 }
 

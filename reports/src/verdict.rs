@@ -19,6 +19,8 @@ pub enum HalfVerdict {
     Violated,
     /// The harness failed; says nothing about the cluster.
     HarnessFault,
+    /// Everything held, but a fault never bit or a state was never reached: about that, nothing is shown.
+    Vacuous,
     /// No valid step at or above the target rate was carried.
     LoadMissed,
     /// As `LoadMissed`, but only because the generator did not keep its schedule there.
@@ -33,6 +35,7 @@ impl HalfVerdict {
             Self::Held => "HELD",
             Self::Violated => "VIOLATED",
             Self::HarnessFault => "HARNESS FAULT",
+            Self::Vacuous => "VACUOUS",
             Self::LoadMissed => "TARGET MISSED",
             Self::LoadInvalid => "LOAD INVALID",
         }
@@ -43,10 +46,11 @@ impl HalfVerdict {
         match self {
             Self::Violated => 0,
             Self::HarnessFault => 1,
-            Self::LoadMissed => 2,
-            Self::LoadInvalid => 3,
-            Self::Held => 4,
-            Self::NotRun => 5,
+            Self::Vacuous => 2,
+            Self::LoadMissed => 3,
+            Self::LoadInvalid => 4,
+            Self::Held => 5,
+            Self::NotRun => 6,
         }
     }
 }
@@ -91,12 +95,12 @@ impl Verdict {
         if left.rank() <= right.rank() { left } else { right }
     }
 
-    /// 0 held, 1 violated, 2 harness fault or nothing shown at all, 3 load target missed or not measurable.
+    /// 0 held, 1 violated, 2 harness fault, a vacuous campaign or nothing shown at all, 3 load target missed or not measurable.
     pub fn exit_code(&self) -> u8 {
         match self.overall() {
             HalfVerdict::Held => 0,
             HalfVerdict::Violated => 1,
-            HalfVerdict::HarnessFault | HalfVerdict::NotRun => 2,
+            HalfVerdict::HarnessFault | HalfVerdict::Vacuous | HalfVerdict::NotRun => 2,
             HalfVerdict::LoadMissed | HalfVerdict::LoadInvalid => 3,
         }
     }
@@ -147,6 +151,9 @@ fn judge_simulation(simulation: &SimulationReport, interrupted: bool) -> Half {
         HalfVerdict::Violated
     } else if !campaign.harness_faults.is_empty() {
         HalfVerdict::HarnessFault
+    } else if !interrupted && !campaign.missing.is_fine() {
+        parts.push(campaign.missing.text(8));
+        HalfVerdict::Vacuous
     } else {
         HalfVerdict::Held
     };

@@ -3,15 +3,24 @@
 use maud::{Markup, html};
 
 use super::parts::{Tone, sign};
-use crate::format::{count, list, percent};
-use crate::totals::{Campaign, FaultTotal};
+use crate::format::{capital, count, list, percent};
+use crate::totals::{Campaign, FaultTotal, StateTotal};
 
 pub(super) fn panel(campaign: &Campaign) -> Markup {
     let toothless = campaign.toothless();
+    let missing = &campaign.missing;
     html! {
         div.panel {
             h3 { "Faults over all seeds" }
-            p.remark { "Fired: begun. Bit: a node could observe it." }
+            p.remark { "Armed: planned. Fired: begun. Bit: a node could observe it." }
+            @if !missing.is_empty() {
+                p.notice.warn {
+                    (sign(Tone::Warn)) span {
+                        (capital(&missing.text(20)))
+                        (if missing.judged { ": the campaign is vacuous there." } else { " (too few seeds to be judged on it)." })
+                    }
+                }
+            }
             @if !toothless.is_empty() {
                 p.notice.warn {
                     (sign(Tone::Warn)) span {
@@ -25,6 +34,30 @@ pub(super) fn panel(campaign: &Campaign) -> Markup {
             } @else {
                 (table(&campaign.faults))
             }
+            @if !campaign.states.is_empty() { (states(&campaign.states)) }
+        }
+    }
+}
+
+/// The states that the code names, and in how many seeds each was reached.
+fn states(states: &[StateTotal]) -> Markup {
+    html! {
+        h3 { "States that the code names" }
+        div.scroll {
+            table {
+                thead {
+                    tr { th scope="col" { "State" } th.number scope="col" { "Seeds" } th.number scope="col" { "Times" } }
+                }
+                tbody {
+                    @for state in states {
+                        tr.warn[state.reached == 0] {
+                            th scope="row" { (state.name) }
+                            td.number { (count(state.seeds)) }
+                            td.number { (count(state.reached)) }
+                        }
+                    }
+                }
+            }
         }
     }
 }
@@ -37,6 +70,7 @@ fn table(faults: &[FaultTotal]) -> Markup {
                     tr {
                         th scope="col" { "Kind" }
                         th.number scope="col" { "Seeds" }
+                        th.number scope="col" { "Armed" }
                         th.number scope="col" { "Fired" }
                         th.number scope="col" { "Bit" }
                         th scope="col" { "Share that bit" }
@@ -54,6 +88,7 @@ fn row(fault: &FaultTotal) -> Markup {
         tr.warn[fault.toothless()] {
             th scope="row" { code { (fault.kind) } }
             td.number { (count(fault.seeds)) }
+            td.number { (count(fault.armed)) }
             td.number { (count(fault.fired)) }
             td.number { (count(fault.bit)) }
             td {

@@ -2,14 +2,22 @@
 
 use maud::{Markup, html};
 
-const WORDS: [(&str, &str); 14] = [
+const WORDS: [(&str, &str); 16] = [
     (
         "seed",
         "A number that decides every delay, fault and choice of one simulated run. The same seed and the same commit give the same event hash.",
     ),
     ("held, violated", "Every judge was content; or a judge found a broken law."),
     ("harness fault", "The harness itself failed, so the run says nothing about the cluster."),
-    ("fired", "A fault was planned and begun."),
+    ("armed, fired", "A fault was planned; a fault began on at least one machine."),
+    (
+        "state",
+        "A place or condition that the code itself names (sometimes!, reachable!) and that a campaign must meet.",
+    ),
+    (
+        "vacuous",
+        "Everything held, but a fault never bit or a state was never reached: the campaign shows nothing about that.",
+    ),
     (
         "bit",
         "The fault changed something that a node could observe: it held a segment, killed a running node, lost a write. A fault that never bites tests nothing.",

@@ -28,7 +28,7 @@ impl Tone {
         match verdict {
             HalfVerdict::Held => Self::Good,
             HalfVerdict::Violated | HalfVerdict::LoadMissed => Self::Bad,
-            HalfVerdict::HarnessFault | HalfVerdict::LoadInvalid => Self::Warn,
+            HalfVerdict::HarnessFault | HalfVerdict::Vacuous | HalfVerdict::LoadInvalid => Self::Warn,
             HalfVerdict::NotRun => Self::Quiet,
         }
     }

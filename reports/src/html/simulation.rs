@@ -17,8 +17,9 @@ pub(super) fn section(simulation: &SimulationReport, half: &Half) -> Markup {
             (section_title("Simulation", half.verdict))
             p.lead {
                 "Scenario " strong { (simulation.scenario) } ", "
+                @if !simulation.profile.is_empty() { "faults " strong { (simulation.profile) } ", " }
                 (plural(simulation.seeds.len() as u64, "seed")) " from " (simulation.first_seed) " on, "
-                (plural(simulation.jobs as u64, "thread")) ", " (duration(simulation.elapsed_seconds)) "."
+                (plural(simulation.jobs as u64, "worker")) ", " (duration(simulation.elapsed_seconds)) "."
                 @if (simulation.seeds.len() as u64) < simulation.seeds_requested {
                     " " (count(simulation.seeds_requested)) " seeds were asked for."
                 }

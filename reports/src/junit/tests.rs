@@ -3,6 +3,7 @@
 use quick_junit::Report as Document;
 
 use super::*;
+use crate::model::Expected;
 use crate::sample;
 
 fn read(report: &Report) -> Document {
@@ -37,9 +38,9 @@ fn agrees_with_the_exit_code() {
     let full = sample::report();
     let held = |report: &Report| {
         let mut report = report.clone();
-        for seed in &mut report.simulation.as_mut().unwrap().seeds {
-            seed.verdict = SeedVerdict::Held;
-        }
+        let simulation = report.simulation.as_mut().unwrap();
+        simulation.seeds.iter_mut().for_each(|seed| seed.verdict = SeedVerdict::Held);
+        simulation.expected = Expected::default();
         report
     };
     let mut slower_target = held(&full);
@@ -47,6 +48,8 @@ fn agrees_with_the_exit_code() {
     let mut interrupted = held(&full);
     interrupted.interrupted = true;
     interrupted.load.as_mut().unwrap().steps.truncate(3);
+    let mut vacuous = slower_target.clone();
+    vacuous.simulation.as_mut().unwrap().expected.faults = vec!["meteorite".into()];
     let mut no_steps = held(&full);
     no_steps.load.as_mut().unwrap().steps.clear();
     let mut no_seeds = slower_target.clone();
@@ -60,6 +63,7 @@ fn agrees_with_the_exit_code() {
         (no_steps, 2),
         (no_seeds, 2),
         (lost, 1),
+        (vacuous, 2),
         (Report::default(), 2),
     ] {
         assert_eq!(Verdict::of(&report).exit_code(), code);

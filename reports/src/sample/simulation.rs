@@ -2,7 +2,11 @@
 
 use super::dice::Dice;
 use super::timeline;
-use crate::model::{FaultCount, OperationCounts, SeedResult, SeedVerdict, SimulationReport, ViolationReport};
+use std::collections::BTreeMap;
+
+use crate::model::{
+    Expected, FaultCount, OperationCounts, SeedResult, SeedVerdict, SimulationReport, ViolationReport,
+};
 
 /// Kind, how often it fires in a seed at most, share of these that bite.
 const KINDS: [(&str, u64, f64); 11] = [
@@ -19,6 +23,13 @@ const KINDS: [(&str, u64, f64); 11] = [
     ("torn_write", 3, 0.34),
 ];
 
+/// States of the code, and how often a seed reaches them at most.
+const STATES: [(&str, u64); 3] = [
+    ("a leader changed under load", 9),
+    ("a retry was answered from the dedup table", 4),
+    ("a snapshot was installed while entries were appended", 0),
+];
+
 pub(super) fn campaign() -> SimulationReport {
     SimulationReport {
         scenario: "cluster".to_owned(),
@@ -27,6 +38,11 @@ pub(super) fn campaign() -> SimulationReport {
         seeds: (1..=100).map(seed).collect(),
         elapsed_seconds: 48.2,
         jobs: 8,
+        profile: "swarm".to_owned(),
+        expected: Expected {
+            faults: KINDS.iter().map(|(kind, ..)| (*kind).to_owned()).collect(),
+            states: STATES.iter().map(|(state, _)| (*state).to_owned()).collect(),
+        },
     }
 }
 
@@ -46,9 +62,15 @@ fn seed(seed: u64) -> SeedResult {
         .into_iter()
         .map(|(kind, fired, bite)| FaultCount {
             kind: kind.to_owned(),
+            armed: fired,
             fired,
             bit: (0..fired).filter(|_| dice.chance(bite)).count() as u64,
         })
+        .collect();
+    let reached = STATES
+        .iter()
+        .map(|(state, most)| ((*state).to_owned(), dice.below(most + 1)))
+        .filter(|(_, times)| *times > 0)
         .collect();
     let failed = verdict != SeedVerdict::Held;
     SeedResult {
@@ -65,6 +87,8 @@ fn seed(seed: u64) -> SeedResult {
         },
         elections: 3 + dice.below(9),
         faults,
+        reached,
+        buggified: BTreeMap::new(),
         violations: violations(seed),
         harness_fault: (seed == 74).then(|| {
             "the judge of linearizability gave up after 60 s on key printer/7: 41 concurrent unknown writes"

@@ -1,7 +1,7 @@
 //! Every combination of two halves, and the cases at the edge of "nothing was shown".
 
 use super::*;
-use crate::model::{SeedResult, SeedVerdict};
+use crate::model::{FaultCount, SeedResult, SeedVerdict};
 
 fn simulation(verdicts: &[SeedVerdict]) -> SimulationReport {
     let seeds = verdicts.iter().zip(1..).map(|(verdict, seed)| SeedResult {
@@ -160,4 +160,29 @@ fn the_sample_says_both() {
     );
     assert_eq!(verdict.load.verdict, HalfVerdict::LoadMissed);
     assert!(verdict.load.sentence.ends_with("Highest rate carried: 5,000/s."));
+}
+
+#[test]
+fn a_campaign_in_which_a_fault_never_bit_shows_nothing_about_it() {
+    let campaign = |seeds: usize, bit: u64, reached: u64| {
+        let mut campaign = simulation(&vec![SeedVerdict::Held; seeds]);
+        campaign.expected.faults = vec!["bit_rot".into()];
+        campaign.expected.states = vec!["a log was cut".into()];
+        let last = campaign.seeds.last_mut().unwrap();
+        last.faults.push(FaultCount { kind: "bit_rot".into(), armed: 2, fired: 2, bit });
+        last.reached.insert("a log was cut".into(), reached);
+        campaign
+    };
+    let judged = |campaign| verdict(Some(campaign), None, false).simulation;
+    assert_eq!(judged(campaign(100, 1, 1)).verdict, HalfVerdict::Held);
+    let toothless = judged(campaign(100, 0, 1));
+    assert_eq!(toothless.verdict, HalfVerdict::Vacuous);
+    assert_eq!(toothless.sentence, "All 100 seeds held; never bit: bit_rot.");
+    let unreached = judged(campaign(100, 1, 0));
+    assert_eq!(unreached.sentence, "All 100 seeds held; never reached: a log was cut.");
+    assert_eq!(verdict(Some(campaign(100, 0, 0)), None, false).exit_code(), 2);
+    assert_eq!(judged(campaign(99, 0, 0)).verdict, HalfVerdict::Held, "too few seeds to be judged on it");
+    let mut broken = campaign(100, 0, 0);
+    broken.seeds[0].verdict = SeedVerdict::Violated;
+    assert_eq!(judged(broken).verdict, HalfVerdict::Violated, "a broken law comes first");
 }
