@@ -1,5 +1,6 @@
 //! What program this is: commit, work tree, profile. A replay on another one may go another way.
 
+use crate::scenario::Scenario;
 use reports::model::BuildInfo;
 use std::path::Path;
 use std::process::Command;
@@ -26,10 +27,10 @@ fn git(arguments: &[&str]) -> Option<String> {
 }
 
 /// The command that runs a seed again.
-pub fn replay_line(scenario: &str, seed: u64, build: &BuildInfo) -> String {
+pub fn replay_line(scenario: &Scenario, seed: u64, build: &BuildInfo) -> String {
     let BuildInfo { commit, profile, .. } = build;
     let dirty = if build.dirty { " --dirty" } else { "" };
-    let scenario = if scenario == "storm" { String::new() } else { format!(" --scenario {scenario}") };
+    let scenario: String = scenario.arguments().iter().map(|argument| format!(" {argument}")).collect();
     let cargo = if profile == "release" { "cargo storm" } else { "cargo run --features sim --bin storm --" };
     format!("{cargo} replay --seed {seed}{scenario} --commit {commit}{dirty} --profile {profile}")
 }

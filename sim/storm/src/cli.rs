@@ -16,10 +16,11 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
-use world::Plan;
+use world::{Plan, Profile};
 
 const EXAMPLES: &str = "\
 Examples (cargo storm … is short for cargo run --release --features sim --bin storm -- …):
@@ -27,10 +28,13 @@ Examples (cargo storm … is short for cargo run --release --features sim --bin 
   cargo storm --seeds 1000                   more seeds
   cargo storm --seeds 200 --no-load          seeds only, with a report
   cargo storm sweep --seeds 200              seeds only, without a page
+  cargo storm sweep --faults disk            only faults of disks; there are calm, swarm, disk, network,
+                                             clock and upgrade
   cargo storm run --seed 17                  one seed
   cargo storm replay --seed 17 --trace --node worker-2 --from 3s --until 4s
   cargo storm replay reports/out/failures/seed-17/case.toml
-  cargo storm plan --seed 17 > my-case.toml  a plan to edit and replay
+  cargo storm plan --seed 17 > my-case.toml  a plan to edit, and
+  cargo storm run --plan my-case.toml        to run
   cargo storm check-determinism --seeds 20   one seed, one history
   cargo storm bench                          speed, repeatability, load, memory
   cargo storm list                           the scenarios
@@ -61,7 +65,7 @@ enum Command {
     Replay(Replay),
     /// Prints the plan of a seed as TOML, to be edited and replayed.
     #[command(after_help = EXAMPLES)]
-    Plan(RunSeed),
+    Plan(PlanOf),
     /// Runs seeds twice, in a sweep and in fresh processes, and compares every event.
     #[command(after_help = EXAMPLES)]
     CheckDeterminism(Determinism),
@@ -92,8 +96,8 @@ enum Command {
     Fingerprint {
         #[arg(long)]
         seed: u64,
-        #[arg(long, default_value = "storm", value_parser = scenario)]
-        scenario: Scenario,
+        #[command(flatten)]
+        which: Which,
         #[arg(long)]
         events: Option<PathBuf>,
     },
@@ -110,9 +114,25 @@ struct Seeds {
     /// Worker threads; without it, one a processor.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Which cluster, and which weather.
+#[derive(Args, Clone, Copy)]
+struct Which {
     /// Scenario, see `storm list`.
     #[arg(long, default_value = "storm", value_parser = scenario)]
     scenario: Scenario,
+    /// Faults to draw from: calm, swarm, disk, network, clock or upgrade; without it, the scenario's own.
+    #[arg(long, value_parser = Profile::from_str)]
+    faults: Option<Profile>,
+}
+
+impl Which {
+    fn scenario(self) -> Scenario {
+        self.faults.map_or(self.scenario, |faults| self.scenario.with_faults(faults))
+    }
 }
 
 #[derive(Args)]
@@ -147,12 +167,23 @@ struct Sweep {
 
 #[derive(Args)]
 struct RunSeed {
+    /// The seed; its plan is drawn from it.
+    #[arg(long, required_unless_present = "plan")]
+    seed: Option<u64>,
+    /// A plan as `storm plan` prints it.
+    #[arg(long, conflicts_with_all = ["seed", "scenario", "faults"])]
+    plan: Option<PathBuf>,
+    #[command(flatten)]
+    which: Which,
+}
+
+#[derive(Args)]
+struct PlanOf {
     /// The seed.
     #[arg(long)]
     seed: u64,
-    /// Scenario, see `storm list`.
-    #[arg(long, default_value = "storm", value_parser = scenario)]
-    scenario: Scenario,
+    #[command(flatten)]
+    which: Which,
 }
 
 #[derive(Args)]
@@ -163,9 +194,8 @@ struct Replay {
     /// A seed.
     #[arg(long)]
     seed: Option<u64>,
-    /// Scenario of the seed, see `storm list`.
-    #[arg(long, default_value = "storm", value_parser = scenario)]
-    scenario: Scenario,
+    #[command(flatten)]
+    which: Which,
     /// Commit that the failure was found at; another one warns.
     #[arg(long)]
     commit: Option<String>,
@@ -225,7 +255,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Run(seed)) => run_seed(&seed),
         Some(Command::Replay(replay)) => run_replay(replay),
         Some(Command::Plan(seed)) => {
-            say(&seed.scenario.plan(seed.seed).to_toml());
+            say(&seed.which.scenario().plan(seed.seed).to_toml());
             Ok(ExitCode::SUCCESS)
         }
         Some(Command::CheckDeterminism(check)) => check_determinism(&check),
@@ -237,8 +267,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             SCENARIOS.iter().for_each(|scenario| say(&format!("{:<8} {}\n", scenario.name, scenario.about)));
             Ok(ExitCode::SUCCESS)
         }
-        Some(Command::Fingerprint { seed, scenario, events }) => {
-            determinism::print_fingerprint(scenario, seed, events.as_deref()).map(|()| ExitCode::SUCCESS)
+        Some(Command::Fingerprint { seed, which, events }) => {
+            determinism::print_fingerprint(which.scenario(), seed, events.as_deref()).map(|()| ExitCode::SUCCESS)
         }
     };
     result.unwrap_or_else(|error| {
@@ -250,7 +280,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn sweep_options(seeds: &Seeds, out: &std::path::Path, build: BuildInfo) -> SweepOptions {
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     SweepOptions {
-        scenario: seeds.scenario,
+        scenario: seeds.which.scenario(),
         first_seed: seeds.first_seed,
         seeds: seeds.seeds,
         jobs: seeds.jobs.map_or(processors, usize::from),
@@ -296,9 +326,25 @@ fn run_sweep(sweep: Sweep) -> anyhow::Result<ExitCode> {
 }
 
 fn run_seed(seed: &RunSeed) -> anyhow::Result<ExitCode> {
-    let replay = replay_line(seed.scenario.name, seed.seed, &build_info::current());
-    let outcomes = crate::run::run(seed.scenario.plan(seed.seed), Keep::default(), replay)?;
-    Ok(print_outcome(&outcomes))
+    let (plan, line) = match (&seed.plan, seed.seed) {
+        (Some(file), _) => (read_plan(file)?, format!("cargo storm run --plan {}", file.display())),
+        (None, Some(number)) => {
+            let scenario = seed.which.scenario();
+            (scenario.plan(number), replay_line(&scenario, number, &build_info::current()))
+        }
+        (None, None) => anyhow::bail!("name a --seed or a --plan"),
+    };
+    Ok(print_outcome(&crate::run::run(plan, Keep::default(), line)?))
+}
+
+/// Reads a plan and refuses it with file and line if it cannot be carried out.
+fn read_plan(file: &std::path::Path) -> anyhow::Result<Plan> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
+    let refuse = |error: world::PlanError| anyhow::anyhow!(error.in_file(&name, &text));
+    let plan = Plan::from_toml(&text).map_err(refuse)?;
+    crate::scenario::Knobs::of(&plan).map_err(refuse)?;
+    Ok(plan)
 }
 
 /// Prints; a reader that has gone away (`| head`) has seen enough.
@@ -323,7 +369,7 @@ fn outcome_text(outcomes: &Outcomes) -> String {
             result.elections
         ),
     ];
-    lines.extend(result.faults.iter().map(|f| format!("  {}: fired {}, bit {}", f.kind, f.fired, f.bit)));
+    lines.extend(result.faults.iter().map(|f| format!("  {}: armed {}, fired {}, bit {}", f.kind, f.armed, f.fired, f.bit)));
     lines.extend(result.violations.iter().map(|v| format!("  violated {}: {}", v.judge, v.evidence)));
     lines.extend(result.harness_fault.iter().map(|fault| format!("  {fault}")));
     if result.verdict != SeedVerdict::Held {
@@ -347,17 +393,18 @@ fn run_replay(replay: Replay) -> anyhow::Result<ExitCode> {
     warn_if_another_program(&replay, &build);
     let plan = match (&replay.file, replay.seed) {
         (Some(file), _) => {
-            let text =
-                std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-            Plan::from_toml(&text).with_context(|| file.display().to_string())?
+            read_plan(file)?
         }
-        (None, Some(seed)) => replay.scenario.plan(seed),
+        (None, Some(seed)) => replay.which.scenario().plan(seed),
         (None, None) => anyhow::bail!("name a case file or --seed"),
     };
     if replay.trace.trace {
         crate::logs::install(&replay.trace, &plan)?;
     }
-    let line = replay_line(&plan.scenario, plan.seed, &build);
+    let line = match &replay.file {
+        Some(file) => format!("cargo storm replay {}", file.display()),
+        None => replay_line(&replay.which.scenario(), plan.seed, &build),
+    };
     let keep = Keep { events: replay.save.is_some(), ..Keep::default() };
     let outcomes = crate::run::run(plan, keep, line)?;
     if let Some(folder) = &replay.save {
@@ -381,7 +428,8 @@ fn warn_if_another_program(replay: &Replay, build: &BuildInfo) {
 
 fn run_bench(seeds: u64, determinism: u64, real: bool) -> anyhow::Result<ExitCode> {
     let scenario = Scenario::named("storm").context("the scenario `storm` is gone")?;
-    let all = Seeds { seeds: determinism.max(1), first_seed: 0, jobs: None, scenario };
+    let which = Which { scenario, faults: None };
+    let all = Seeds { seeds: determinism.max(1), first_seed: 0, jobs: None, which };
     let sweep = SweepOptions {
         artifacts: None,
         ..sweep_options(&all, std::path::Path::new("."), build_info::current())

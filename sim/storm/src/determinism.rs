@@ -83,7 +83,7 @@ fn fingerprint_in_fresh_process(
 ) -> anyhow::Result<String> {
     let program = std::env::current_exe().context("this program's own path")?;
     let mut command = Command::new(program);
-    command.args(["fingerprint", "--scenario", scenario.name, "--seed", &seed.to_string()]);
+    command.args(["fingerprint", "--seed", &seed.to_string()]).args(scenario.arguments());
     if let Some(events) = events {
         command.arg("--events").arg(events);
     }

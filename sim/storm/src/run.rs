@@ -2,14 +2,14 @@
 
 use crate::aftermath::Aftermath;
 use crate::panics;
-use crate::scenario::{Knobs, TOKEN, api_of, client_ip, ip_of, machine_names};
+use crate::judging::{judge, report, timeline};
+use crate::place::{place_clients, place_nodes, supervise};
+use crate::scenario::{Knobs, TOKEN, api_of, machine_names};
 use crate::watch::{Found, Sight, Watch};
 use crate::workload::Workload;
-use check::history::{Call, Operation, Outcome};
-use check::{FinalState, LivenessFacts, Violation};
-use reports::model::{
-    FaultBand, FaultCount, OperationCounts, OperationDot, SeedResult, SeedVerdict, Timeline, ViolationReport,
-};
+use check::history::Operation;
+use check::{FinalState, LivenessFacts};
+use reports::model::{SeedResult, SeedVerdict, ViolationReport};
 use rt::profile::Section;
 use rt::sim::machine::MachineId;
 use rt::sim::net::Latency;
@@ -25,7 +25,7 @@ use world::nemesis::Deeds;
 use world::{Nemesis, Plan, PlanError, Recorder};
 
 /// How long a new cluster may take until it is ready.
-const BOOT: Duration = Duration::from_secs(20);
+pub(crate) const BOOT: Duration = Duration::from_secs(20);
 
 /// A seed that takes longer is given up and reported as a fault of the harness; most take a tenth of a
 /// second.
@@ -57,20 +57,20 @@ pub struct Keep {
 }
 
 /// What is known when the simulation ends.
-struct Facts {
-    history: Vec<Operation>,
-    sight: Sight,
-    deeds: Deeds,
-    booted: bool,
-    liveness: Option<LivenessFacts>,
-    final_state: Option<FinalState>,
-    load_from_ns: u64,
-    end_ns: u64,
-    event_hash: u64,
-    event_count: u64,
-    events: Vec<(Event, String)>,
-    machines: Vec<String>,
-    profile: Option<[u64; 6]>,
+pub(crate) struct Facts {
+    pub(crate) history: Vec<Operation>,
+    pub(crate) sight: Sight,
+    pub(crate) deeds: Deeds,
+    pub(crate) booted: bool,
+    pub(crate) liveness: Option<LivenessFacts>,
+    pub(crate) final_state: Option<FinalState>,
+    pub(crate) load_from_ns: u64,
+    pub(crate) end_ns: u64,
+    pub(crate) event_hash: u64,
+    pub(crate) event_count: u64,
+    pub(crate) events: Vec<(Event, String)>,
+    pub(crate) machines: Vec<String>,
+    pub(crate) profile: Option<[u64; 6]>,
 }
 
 /// Runs `plan`. `replay` is the command that runs it again.
@@ -143,7 +143,7 @@ fn failed(result: &mut SeedResult, panic: Option<panics::Panic>, error: &str) {
 
 async fn drive(world: Arc<World>, plan: Plan, knobs: Knobs, found: Found) -> Facts {
     let watch = Watch::new(world.clone(), found);
-    let machines = place_nodes(&world, &knobs, &watch);
+    let (machines, endings) = place_nodes(&world, &knobs, &watch);
     let client_machines = place_clients(&world, &knobs);
     let names: BTreeMap<u64, String> =
         knobs.nodes().into_iter().zip(machine_names(knobs.workers())).collect();
@@ -165,19 +165,21 @@ async fn drive(world: Arc<World>, plan: Plan, knobs: Knobs, found: Found) -> Fac
         profile: None,
     };
     let judge_machine = client_machines[0];
+    let nemesis = nemesis(&world, &watch, &names, machines.clone());
+    supervise(nemesis.clone(), watch.clone(), machines, endings);
     let booting = aftermath.clone();
     facts.booted =
         on(&world, judge_machine, async move { booting.wait_ready(BOOT).await }).await.unwrap_or(false);
     facts.load_from_ns = world.now_ns();
     if facts.booted {
-        let nemesis = nemesis(&world, &watch, &names, machines);
         load(&world, &plan, &knobs, &client_machines, &recorder, &nemesis).await;
-        facts.deeds = nemesis.deeds();
         let after = aftermath.clone();
         facts.liveness = on(&world, judge_machine, async move { after.liveness().await }).await;
         facts.final_state =
             on(&world, judge_machine, async move { aftermath.final_state().await }).await.flatten();
     }
+    // At the very end: what lies hidden on a disk bites late.
+    facts.deeds = nemesis.deeds();
     facts.history = recorder.history();
     facts.sight = watch.sight(&names);
     facts.end_ns = world.now_ns();
@@ -196,37 +198,6 @@ async fn on<T: Send + 'static>(
     future: impl Future<Output = T> + Send + 'static,
 ) -> Option<T> {
     world.spawn_on(machine, future).await.ok()
-}
-
-fn place_nodes(world: &Arc<World>, knobs: &Knobs, watch: &Arc<Watch>) -> BTreeMap<String, MachineId> {
-    let names = machine_names(knobs.workers());
-    let place = |(id, name): (u64, String)| {
-        let mut options = knobs.node_options(id);
-        options.observer = Some(watch.clone());
-        let watch = watch.clone();
-        let machine = world.add_machine(&name, ip_of(id), move || node(options.clone(), watch.clone()));
-        (name, machine)
-    };
-    knobs.nodes().into_iter().zip(names).map(place).collect()
-}
-
-/// A node's life: it ends only when it must not go on, which nothing here gives it a reason for.
-async fn node(options: server::NodeOptions, watch: Arc<Watch>) {
-    let id = options.id;
-    let reason = match server::start(options).await {
-        Err(error) => error.to_string(),
-        Ok(mut node) => node.ended().await.err().map_or_else(|| "its driver ended".into(), |e| e.to_string()),
-    };
-    watch.node_stopped(id, reason);
-}
-
-fn place_clients(world: &Arc<World>, knobs: &Knobs) -> Vec<MachineId> {
-    // The first machine is for looking at the aftermath; it takes no part in the load.
-    let count = u32::try_from(knobs.get("clients", 3)).unwrap_or(3) + 1;
-    let place = |client| {
-        world.add_machine(&format!("client-{client}"), client_ip(client), std::future::pending::<()>)
-    };
-    (0..count).map(place).collect()
 }
 
 fn series(knobs: &Knobs) -> Vec<String> {
@@ -303,88 +274,3 @@ async fn load(
     }
 }
 
-fn judge(result: &mut SeedResult, facts: &Facts) {
-    let mut violations = std::mem::take(&mut result.violations);
-    let own =
-        |judge: &str, evidence: String| ViolationReport { judge: judge.into(), at_seconds: None, evidence };
-    violations.extend(facts.sight.stops.iter().map(|stop| own("no-stop", stop.clone())));
-    if !facts.booted {
-        let text =
-            format!("the cluster was not ready {} s after its start, without any fault", BOOT.as_secs());
-        violations.push(own("liveness", text));
-    }
-    if let Some(liveness) = &facts.liveness {
-        violations.extend(check::judge_liveness(liveness).iter().map(report));
-    }
-    match &facts.final_state {
-        Some(state) => violations.extend(check::judge_history(&facts.history, state).iter().map(report)),
-        None if facts.booted => {
-            violations.push(own("liveness", "a series could not be read after everything was healed".into()));
-        }
-        None => {}
-    }
-    result.verdict = if violations.is_empty() { SeedVerdict::Held } else { SeedVerdict::Violated };
-    result.violations = violations;
-    result.simulated_seconds = facts.end_ns as f64 / 1e9;
-    result.event_hash = format!("{:016x}", facts.event_hash);
-    result.events = facts.event_count;
-    result.elections = facts.sight.elections;
-    result.operations = count(&facts.history);
-    let fault = |(kind, counts): (&&str, &world::nemesis::Counts)| FaultCount {
-        kind: (*kind).to_owned(),
-        fired: counts.fired,
-        bit: counts.bit,
-    };
-    result.faults = facts.deeds.counts.iter().map(fault).collect();
-}
-
-fn report(violation: &Violation) -> ViolationReport {
-    ViolationReport {
-        judge: violation.judge.to_string(),
-        at_seconds: violation.at_ns.map(|ns| ns as f64 / 1e9),
-        evidence: violation.evidence.clone(),
-    }
-}
-
-fn count(history: &[Operation]) -> OperationCounts {
-    let mut counts = OperationCounts::default();
-    for operation in history {
-        match operation.outcome {
-            Outcome::Ok(_) => counts.ok += 1,
-            Outcome::Rejected(_) => counts.rejected += 1,
-            Outcome::Unknown(_) => counts.unknown += 1,
-        }
-    }
-    counts
-}
-
-fn timeline(facts: &Facts) -> Timeline {
-    let seconds = |ns: u64| ns as f64 / 1e9;
-    let faults = facts.deeds.bands.iter().map(|band| FaultBand {
-        kind: band.kind.into(),
-        nodes: band.machines.clone(),
-        from_seconds: seconds(band.from_ns),
-        to_seconds: seconds(band.to_ns),
-    });
-    let operations = facts.history.iter().map(|operation| {
-        let outcome = match operation.outcome {
-            Outcome::Ok(_) => "ok",
-            Outcome::Rejected(_) => "rejected",
-            Outcome::Unknown(_) => "unknown",
-        };
-        let end = operation.end_ns.unwrap_or(facts.end_ns);
-        OperationDot {
-            at_seconds: seconds(operation.begin_ns),
-            latency_ms: end.saturating_sub(operation.begin_ns) as f64 / 1e6,
-            outcome: outcome.into(),
-            write: matches!(operation.call, Call::Append { .. }),
-        }
-    });
-    Timeline {
-        end_seconds: seconds(facts.end_ns),
-        nodes: facts.machines.clone(),
-        faults: faults.collect(),
-        leaderships: facts.sight.leaderships.clone(),
-        operations: operations.collect(),
-    }
-}

@@ -7,9 +7,9 @@ use server::{NodeOptions, Role};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
-use world::draw::{DrawInput, draw};
+use world::draw::{DrawInput, Profile, draw};
 use world::plan::WorldKnobs;
-use world::{Plan, PlanError};
+use world::{Fault, Plan, PlanError};
 
 /// A way to run a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,8 @@ pub struct Scenario {
     pub name: &'static str,
     /// What it is for, in a sentence.
     pub about: &'static str,
-    draws_faults: bool,
+    /// Faults that it draws from.
+    pub faults: Profile,
     fixed: bool,
 }
 
@@ -26,23 +27,27 @@ pub struct Scenario {
 pub const SCENARIOS: [Scenario; 3] = [
     Scenario {
         name: "storm",
-        about: "knobs and faults drawn from the seed: cuts, isolation, crashes, power losses, pauses",
-        draws_faults: true,
+        about: "knobs and faults drawn from the seed: links, connections, processes, disks, clocks",
+        faults: Profile::Swarm,
         fixed: false,
     },
     Scenario {
         name: "calm",
         about: "knobs drawn from the seed, no faults: what fails here fails on a good day",
-        draws_faults: false,
+        faults: Profile::Calm,
         fixed: false,
     },
     Scenario {
         name: "bench",
         about: "1 control and 3 workers, 4 partitions, 50 operations a second, faults: the measured one",
-        draws_faults: true,
+        faults: Profile::Swarm,
         fixed: true,
     },
 ];
+
+/// Kinds of faults of the measured scenario: they stay the same, so that its figures can be compared.
+const MEASURED: [&str; 7] =
+    ["cut_symmetric", "cut_one_way", "isolate", "crash", "power_loss", "power_loss_at_write", "pause"];
 
 /// Knobs of a plan: name, smallest and largest value that a plan may set.
 const KNOBS: [(&str, u64, u64); 9] = [
@@ -63,23 +68,47 @@ impl Scenario {
         SCENARIOS.into_iter().find(|scenario| scenario.name == name)
     }
 
+    /// The same scenario with other faults.
+    pub fn with_faults(self, faults: Profile) -> Self {
+        Scenario { faults, ..self }
+    }
+
+    /// Arguments on the command line that name it.
+    pub fn arguments(&self) -> Vec<String> {
+        let mut arguments = Vec::new();
+        if self.name != SCENARIOS[0].name {
+            arguments.extend(["--scenario".to_owned(), self.name.to_owned()]);
+        }
+        if Scenario::named(self.name).is_some_and(|usual| usual.faults != self.faults) {
+            arguments.extend(["--faults".to_owned(), self.faults.to_string()]);
+        }
+        arguments
+    }
+
+    /// Kinds of faults that it draws from.
+    pub fn kinds(&self) -> Vec<&'static str> {
+        if self.fixed { MEASURED.to_vec() } else { self.faults.kinds() }
+    }
+
     /// The plan of a seed.
     pub fn plan(&self, seed: u64) -> Plan {
         let mut rng = Rng::numbered(seed, Purpose::Plan, 1);
         let knobs = if self.fixed { bench_knobs() } else { draw_knobs(&mut rng) };
         let duration_ms = if self.fixed { 60_000 } else { rng.between(8, 25) * 1000 };
-        let world = if self.fixed { calm_world() } else { draw_world(&mut rng) };
-        let workers = knobs.get("workers").copied().unwrap_or(3);
-        let partitions = knobs.get("partitions").copied().unwrap_or(4);
-        let input = DrawInput {
-            machines: machine_names(workers),
-            selectors: (0..=partitions).map(|group| format!("@leader:{group}")).collect(),
-            duration_ms,
-            max_faults: 12,
-        };
-        let faults = if self.draws_faults { draw(seed, &input) } else { Vec::new() };
-        Plan { scenario: self.name.into(), seed, duration_ms, world, knobs, faults }
+        let world = if self.fixed { WorldKnobs::default() } else { draw_world(&mut rng) };
+        let mut plan = Plan { scenario: self.name.into(), seed, duration_ms, world, knobs, faults: Vec::new() };
+        plan.faults = faults_for(&plan, self.kinds());
+        plan
     }
+}
+
+/// Faults of `kinds` for a plan, drawn from its seed.
+pub fn faults_for(plan: &Plan, kinds: Vec<&'static str>) -> Vec<Fault> {
+    let workers = plan.knobs.get("workers").copied().unwrap_or(3);
+    let partitions = plan.knobs.get("partitions").copied().unwrap_or(4);
+    let selectors = (0..=partitions).map(|group| format!("@leader:{group}")).collect();
+    let machines = machine_names(workers);
+    draw(plan.seed, &DrawInput { machines, selectors, duration_ms: plan.duration_ms, max_faults: 12, kinds })
 }
 
 fn bench_knobs() -> BTreeMap<String, u64> {
@@ -104,9 +133,6 @@ fn draw_knobs(rng: &mut Rng) -> BTreeMap<String, u64> {
     knobs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-fn calm_world() -> WorldKnobs {
-    WorldKnobs { latency_us_min: 200, latency_us_max: 2000, disk_us_min: 100, disk_us_max: 800 }
-}
 
 fn draw_world(rng: &mut Rng) -> WorldKnobs {
     let (latency_us_min, disk_us_min) = (rng.between(20, 1000), rng.between(20, 500));
@@ -115,6 +141,8 @@ fn draw_world(rng: &mut Rng) -> WorldKnobs {
         latency_us_max: latency_us_min + rng.between(100, 20_000),
         disk_us_min,
         disk_us_max: disk_us_min + rng.between(100, 20_000),
+        short_io_percent: if rng.chance(0.3) { rng.between(1, 40) } else { 0 },
+        buggify: rng.chance(0.5),
     }
 }
 
@@ -137,7 +165,8 @@ impl Knobs {
             let found = plan.knobs.get(name).copied();
             if let Some(found) = found.filter(|found| !(low..=high).contains(found)) {
                 let allowed = format!("{low} to {high}");
-                return Err(PlanError::Range { what: format!("knobs.{name}"), found, allowed });
+                let key = world::plan::Key { fault: None, path: format!("knobs.{name}") };
+                return Err(PlanError::Range { key, found, allowed });
             }
         }
         let knobs = Knobs(plan.knobs.clone());

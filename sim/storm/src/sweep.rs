@@ -4,7 +4,7 @@ use crate::artifacts;
 use crate::build_info::replay_line;
 use crate::run::{Keep, run};
 use crate::scenario::Scenario;
-use reports::model::{BuildInfo, SeedResult, SeedVerdict, SimulationReport};
+use reports::model::{BuildInfo, Expected, SeedResult, SeedVerdict, SimulationReport};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -65,12 +65,20 @@ pub fn sweep(options: &SweepOptions, mut done: impl FnMut(&SeedResult)) -> Simul
         seeds,
         elapsed_seconds: began.elapsed().as_secs_f64(),
         jobs: options.jobs,
+        profile: options.scenario.faults.to_string(),
+        expected: expected(&options.scenario),
     }
+}
+
+/// What a campaign of the scenario has to meet.
+fn expected(scenario: &Scenario) -> Expected {
+    let faults = scenario.kinds().into_iter().map(str::to_owned).collect();
+    Expected { faults, states: Vec::new() }
 }
 
 /// One seed of a sweep. A failing one is run again with all its events, to leave them behind.
 fn run_seed(options: &SweepOptions, seed: u64, timeline: bool) -> SeedResult {
-    let replay = replay_line(options.scenario.name, seed, &options.build);
+    let replay = replay_line(&options.scenario, seed, &options.build);
     let plan = options.scenario.plan(seed);
     let keep = Keep { timeline, ..Keep::default() };
     let mut result = match run(plan.clone(), keep, replay.clone()) {

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`plan`] | a run's knobs and timed faults, as data |
 //! | [`mod@draw`] | a plan drawn from a seed |
+//! | [`atlas`] | which machine may be damaged now |
 //! | [`nemesis`] | carries a plan out |
 //! | [`record`] | client operations as they happen |
 //! | [`stage`] | a stage for systems of one's own: machines, clients, faults, the verdict |
@@ -16,6 +17,7 @@
 //! Empty without the feature `sim`.
 #![cfg(feature = "sim")]
 
+pub mod atlas;
 pub mod draw;
 pub mod nemesis;
 pub mod plan;
@@ -24,7 +26,8 @@ pub mod run;
 pub mod stage;
 pub mod sweep;
 
-pub use draw::draw;
+pub use atlas::Atlas;
+pub use draw::{Profile, draw};
 pub use nemesis::Nemesis;
 pub use plan::{Fault, FaultKind, Plan, PlanError};
 pub use record::Recorder;

@@ -33,6 +33,7 @@ mod disk;
 mod disk_faults;
 mod endings;
 mod half_open;
+mod kinds;
 mod links;
 mod machines;
 mod membership;

@@ -64,7 +64,7 @@ fn plans_that_cannot_be_carried_out_are_refused() {
     let no_partition = refused(|plan| {
         plan.knobs.insert("partitions".into(), 0);
     });
-    assert!(matches!(no_partition, PlanError::Range { what, .. } if what == "knobs.partitions"));
+    assert!(matches!(no_partition, PlanError::Range { key, .. } if key.path == "knobs.partitions"));
     let unknown_machine = refused(|plan| {
         let kind = FaultKind::Pause { node: "worker-99".into() };
         plan.faults = vec![Fault { at_ms: 1, for_ms: 1, kind }];

@@ -1,8 +1,13 @@
 //! A plan drawn from a seed.
 //!
-//! Swarm testing: each seed first draws which fault kinds exist at all, then how many, when, where and
-//! how long. What it may draw is survivable by construction: every acknowledged entry is synced on a
-//! quorum, and no fault here takes synced bytes.
+//! Swarm testing: each seed first draws which fault kinds exist at all, then how many, when, where, how
+//! long and how strong. What may take synced data away is drawn like all others; the
+//! [`crate::atlas`] keeps it within what the protocol promises to survive when it is carried out.
+
+mod kind;
+mod profile;
+
+pub use profile::Profile;
 
 use crate::plan::{Fault, FaultKind};
 use rt::sim::rng::{Purpose, Rng};
@@ -18,12 +23,32 @@ pub struct DrawInput {
     pub duration_ms: u64,
     /// Faults at most.
     pub max_faults: u64,
+    /// Kinds that may be drawn, most often [`Profile::kinds`].
+    pub kinds: Vec<&'static str>,
 }
 
+/// How likely it is that a kind exists in a seed's world.
+const KIND_EXISTS: f64 = 0.3;
+
 /// Faults of a seed, in order of their begin.
+///
+/// ```
+/// use world::draw::{DrawInput, Profile, draw};
+/// let input = DrawInput {
+///     machines: vec!["a".into(), "b".into(), "c".into()],
+///     selectors: Vec::new(),
+///     duration_ms: 20_000,
+///     max_faults: 10,
+///     kinds: Profile::Network.kinds(),
+/// };
+/// assert_eq!(draw(7, &input), draw(7, &input));
+/// ```
 pub fn draw(seed: u64, input: &DrawInput) -> Vec<Fault> {
     let mut rng = Rng::new(seed, Purpose::Plan);
-    let kinds: Vec<&str> = FaultKind::NAMES.into_iter().filter(|_| rng.chance(0.6)).collect();
+    let mut kinds: Vec<&str> = input.kinds.iter().copied().filter(|_| rng.chance(KIND_EXISTS)).collect();
+    if kinds.is_empty() {
+        kinds.extend(rng.pick(&input.kinds));
+    }
     if kinds.is_empty() || input.machines.len() < 2 {
         return Vec::new();
     }
@@ -39,62 +64,20 @@ fn draw_fault(rng: &mut Rng, kinds: &[&str], input: &DrawInput) -> Fault {
     let at_ms = rng.between(input.duration_ms / 20, input.duration_ms);
     // Most faults are short, some outlast every timeout.
     let for_ms = if rng.chance(0.7) { rng.between(50, 2500) } else { rng.between(2500, 9000) };
-    Fault { at_ms, for_ms, kind: draw_kind(rng, kind, input) }
+    Fault { at_ms, for_ms, kind: kind::draw(rng, kind, input) }
 }
 
-fn draw_kind(rng: &mut Rng, kind: &str, input: &DrawInput) -> FaultKind {
-    let all = &input.machines;
-    match kind {
-        "cut_symmetric" => {
-            let (left, right) = split(rng, all);
-            FaultKind::CutSymmetric { left, right }
-        }
-        "cut_one_way" => {
-            let (from, to) = split(rng, all);
-            FaultKind::CutOneWay { from, to }
-        }
-        "crash" => FaultKind::Crash { nodes: some(rng, input) },
-        "power_loss" => FaultKind::PowerLoss { nodes: some(rng, input) },
-        "power_loss_at_write" => {
-            FaultKind::PowerLossAtWrite { node: one(rng, input), operations: rng.between(1, 60) }
-        }
-        "pause" => FaultKind::Pause { node: one(rng, input) },
-        _ => FaultKind::Isolate { node: one(rng, input) },
-    }
-}
-
-/// A machine, or with good odds one that matters.
-fn one(rng: &mut Rng, input: &DrawInput) -> String {
-    let leader = rng.chance(0.5).then(|| rng.pick(&input.selectors)).flatten();
-    leader.or_else(|| rng.pick(&input.machines)).cloned().unwrap_or_default()
-}
-
-/// One machine mostly, a majority or all now and then.
-fn some(rng: &mut Rng, input: &DrawInput) -> Vec<String> {
-    let all = input.machines.len() as u64;
-    match rng.below(10) {
-        0..6 => vec![one(rng, input)],
-        6..9 => shuffled(rng, &input.machines).into_iter().take((all / 2 + 1) as usize).collect(),
-        _ => input.machines.clone(),
-    }
-}
-
-/// Two sides without a common machine, neither empty; some machines may be on neither.
-fn split(rng: &mut Rng, machines: &[String]) -> (Vec<String>, Vec<String>) {
-    let mut left = shuffled(rng, machines);
-    let size = rng.between(1, left.len() as u64 - 1) as usize;
-    let mut right = left.split_off(size);
-    let kept = rng.between(1, right.len() as u64) as usize;
-    right.truncate(kept);
-    (left, right)
-}
-
-fn shuffled(rng: &mut Rng, items: &[String]) -> Vec<String> {
-    let mut items = items.to_vec();
-    for place in (1..items.len()).rev() {
-        items.swap(place, rng.below(place as u64 + 1) as usize);
-    }
-    items
+/// One fault of each kind, of moderate strength, on `machines` (three at least).
+pub fn one_of_each(machines: &[String]) -> Vec<FaultKind> {
+    let input = DrawInput {
+        machines: machines.to_vec(),
+        selectors: Vec::new(),
+        duration_ms: 0,
+        max_faults: 0,
+        kinds: Vec::new(),
+    };
+    let mut rng = Rng::new(0, Purpose::Plan);
+    FaultKind::NAMES.iter().map(|name| kind::draw(&mut rng, name, &input)).collect()
 }
 
 #[cfg(test)]
@@ -102,28 +85,54 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    fn input() -> DrawInput {
+    fn input(profile: Profile) -> DrawInput {
         DrawInput {
             machines: ["a", "b", "c", "d"].map(str::to_owned).to_vec(),
             selectors: vec!["@leader:1".into()],
             duration_ms: 20_000,
             max_faults: 10,
+            kinds: profile.kinds(),
+        }
+    }
+
+    fn drawn(profile: Profile) -> Vec<FaultKind> {
+        (0..200).flat_map(|seed| draw(seed, &input(profile))).map(|fault| fault.kind).collect()
+    }
+
+    #[test]
+    fn a_seed_draws_one_plan_and_seeds_draw_all_kinds_of_a_profile() {
+        for profile in Profile::ALL {
+            assert_eq!(draw(5, &input(profile)), draw(5, &input(profile)));
+            let names: BTreeSet<&str> = drawn(profile).iter().map(FaultKind::name).collect();
+            assert_eq!(names, profile.kinds().into_iter().collect(), "{profile}");
         }
     }
 
     #[test]
-    fn a_seed_draws_one_plan_and_seeds_draw_all_kinds() {
-        assert_eq!(draw(5, &input()), draw(5, &input()));
-        let kinds: BTreeSet<&str> =
-            (0..50).flat_map(|seed| draw(seed, &input())).map(|f| f.kind.name()).collect();
-        assert_eq!(kinds, BTreeSet::from(FaultKind::NAMES));
+    fn what_is_drawn_is_within_the_limits_and_sides_are_apart() {
+        for kind in drawn(Profile::Swarm) {
+            for number in kind.numbers() {
+                assert!((number.low..=number.high).contains(&number.value), "{kind:?}: {number:?}");
+            }
+            let names = kind.machines();
+            assert!(!names.is_empty(), "{kind:?}");
+            if !names.iter().any(|name| name.starts_with('@')) {
+                let apart: BTreeSet<&str> = names.iter().copied().collect();
+                assert!(kind.name() == "crash" || apart.len() == names.len(), "{kind:?}");
+            }
+        }
     }
 
     #[test]
-    fn sides_are_apart() {
-        for seed in 0..200 {
-            let (left, right) = split(&mut Rng::new(seed, Purpose::Plan), &input().machines);
-            assert!(!left.is_empty() && !right.is_empty() && left.iter().all(|name| !right.contains(name)));
+    fn all_shapes_of_a_cut_are_drawn() {
+        let mut sizes = BTreeSet::new();
+        for kind in drawn(Profile::Network) {
+            if let FaultKind::CutSymmetric { left, right } = kind {
+                sizes.insert((left.len(), right.len()));
+            }
+        }
+        for (shape, size) in [("halves", (2, 2)), ("a minority", (1, 3)), ("a pair of machines", (1, 1))] {
+            assert!(sizes.contains(&size), "{shape} never drawn: {sizes:?}");
         }
     }
 }

@@ -3,6 +3,12 @@
 //! A plan replays without its seed's draws, so it can be read, edited and kept. The seed still decides
 //! everything else (latencies, scheduling, workload).
 
+mod error;
+mod fault;
+
+pub use error::{Key, PlanError};
+pub use fault::{Blocked, Family, FaultKind, Limited, Shape};
+
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,9 +35,9 @@ pub struct Plan {
     pub faults: Vec<Fault>,
 }
 
-/// The network and the disks.
+/// The world on a day without faults, and what the code itself does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct WorldKnobs {
     /// Least one-way latency.
     pub latency_us_min: u64,
@@ -41,6 +47,23 @@ pub struct WorldKnobs {
     pub disk_us_min: u64,
     /// Largest duration of blocking disk work.
     pub disk_us_max: u64,
+    /// How many of a hundred reads and writes on connections move fewer bytes than they could.
+    pub short_io_percent: u64,
+    /// `buggify!` sites fire.
+    pub buggify: bool,
+}
+
+impl Default for WorldKnobs {
+    fn default() -> Self {
+        WorldKnobs {
+            latency_us_min: 200,
+            latency_us_max: 2000,
+            disk_us_min: 100,
+            disk_us_max: 800,
+            short_io_percent: 0,
+            buggify: false,
+        }
+    }
 }
 
 /// A fault with its time. It ends by itself after `for_ms`.
@@ -55,131 +78,56 @@ pub struct Fault {
     pub kind: FaultKind,
 }
 
-/// What goes wrong. Machines are named; `@leader:N` names the machine that leads raft group N when the
-/// fault begins, or what else the scenario says that it knows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum FaultKind {
-    /// No way between two sides, in either direction.
-    CutSymmetric {
-        /// One side.
-        left: Vec<String>,
-        /// The other side.
-        right: Vec<String>,
-    },
-    /// No way from one side to the other; the way back is free.
-    CutOneWay {
-        /// From here.
-        from: Vec<String>,
-        /// To here.
-        to: Vec<String>,
-    },
-    /// No way between one machine and all others of the cluster. Clients still reach it.
-    Isolate {
-        /// The machine.
-        node: String,
-    },
-    /// Processes are killed (`kill -9`) and start again.
-    Crash {
-        /// Where.
-        nodes: Vec<String>,
-    },
-    /// Machines lose power, with it what was not synced, and start again.
-    PowerLoss {
-        /// Which.
-        nodes: Vec<String>,
-    },
-    /// A machine loses power in the middle of its disk work, at the n-th operation from now, and starts
-    /// again.
-    PowerLossAtWrite {
-        /// Which.
-        node: String,
-        /// n.
-        operations: u64,
-    },
-    /// A process is stopped (`SIGSTOP`) and goes on.
-    Pause {
-        /// Where.
-        node: String,
-    },
-}
-
-impl FaultKind {
-    /// Names of all kinds.
-    pub const NAMES: [&str; 7] =
-        ["cut_symmetric", "cut_one_way", "isolate", "crash", "power_loss", "power_loss_at_write", "pause"];
-
-    /// Name of the kind.
-    pub fn name(&self) -> &'static str {
-        match self {
-            FaultKind::CutSymmetric { .. } => "cut_symmetric",
-            FaultKind::CutOneWay { .. } => "cut_one_way",
-            FaultKind::Isolate { .. } => "isolate",
-            FaultKind::Crash { .. } => "crash",
-            FaultKind::PowerLoss { .. } => "power_loss",
-            FaultKind::PowerLossAtWrite { .. } => "power_loss_at_write",
-            FaultKind::Pause { .. } => "pause",
-        }
-    }
-
-    /// Machines it names.
-    pub fn machines(&self) -> Vec<&str> {
-        let names: Vec<&String> = match self {
-            FaultKind::CutSymmetric { left: a, right: b } | FaultKind::CutOneWay { from: a, to: b } => {
-                a.iter().chain(b).collect()
-            }
-            FaultKind::Crash { nodes } | FaultKind::PowerLoss { nodes } => nodes.iter().collect(),
-            FaultKind::Isolate { node }
-            | FaultKind::PowerLossAtWrite { node, .. }
-            | FaultKind::Pause { node } => vec![node],
-        };
-        names.into_iter().map(String::as_str).collect()
-    }
-}
-
-/// What is wrong with a plan.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PlanError {
-    /// Not TOML, or not a plan; the text names line, column and what is allowed.
-    #[error("{0}")]
-    Syntax(String),
-    /// A number out of its range.
-    #[error("{what} is {found}; allowed are {allowed}")]
-    Range {
-        /// Which number.
-        what: String,
-        /// Its value.
-        found: u64,
-        /// In words.
-        allowed: String,
-    },
-    /// A fault names a machine that is not there.
-    #[error("fault {number} names the machine {name:?}; there are {known}")]
-    UnknownMachine {
-        /// Counted from 1.
-        number: usize,
-        /// The name.
-        name: String,
-        /// All names.
-        known: String,
-    },
-    /// A number that the scenario does not know.
-    #[error("knob {name:?} is not known to this scenario; there are {known}")]
-    UnknownKnob {
-        /// The name.
-        name: String,
-        /// All names.
-        known: String,
-    },
-}
-
 impl Plan {
     /// The plan in a TOML text.
     ///
     /// # Errors
-    /// [`PlanError::Syntax`].
+    /// [`PlanError::Syntax`], or [`PlanError::UnknownField`].
+    ///
+    /// ```
+    /// use world::Plan;
+    /// let text = r#"
+    ///     scenario = "storm"
+    ///     seed = 17
+    ///     duration_ms = 8000
+    ///     [world]
+    ///     [[fault]]
+    ///     at_ms = 1000
+    ///     for_ms = 500
+    ///     kind = "isolate"
+    ///     node = "@leader:1"
+    /// "#;
+    /// let plan = Plan::from_toml(text)?;
+    /// assert_eq!(plan.faults[0].kind.name(), "isolate");
+    /// let wrong = Plan::from_toml(&text.replace("isolate", "insulate")).unwrap_err();
+    /// assert!(wrong.to_string().contains("unknown variant `insulate`"));
+    /// # Ok::<(), world::PlanError>(())
+    /// ```
     pub fn from_toml(text: &str) -> Result<Self, PlanError> {
-        toml::from_str(text).map_err(|error| PlanError::Syntax(error.to_string()))
+        let plan: Plan = toml::from_str(text).map_err(|error| PlanError::Syntax(error.to_string()))?;
+        plan.refuse_unknown_fields(text)?;
+        Ok(plan)
+    }
+
+    /// serde cannot see unknown fields beside a flattened kind: what does not come back is unknown.
+    fn refuse_unknown_fields(&self, text: &str) -> Result<(), PlanError> {
+        let table: toml::Table =
+            toml::from_str(text).map_err(|error| PlanError::Syntax(error.to_string()))?;
+        let written = table.get("fault").and_then(toml::Value::as_array);
+        for ((number, fault), written) in (1..).zip(&self.faults).zip(written.into_iter().flatten()) {
+            // Plain data with string keys always has a TOML form.
+            let known = toml::Table::try_from(fault).unwrap_or_default();
+            let fields = written.as_table().into_iter().flatten().map(|(field, _)| field);
+            if let Some(unknown) = fields.into_iter().find(|field| !known.contains_key(*field)) {
+                let allowed: Vec<&str> = known.keys().map(String::as_str).collect();
+                return Err(PlanError::UnknownField {
+                    key: Key::of_fault(number, unknown),
+                    kind: fault.kind.name(),
+                    allowed: allowed.join(", "),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// As a TOML text.
@@ -193,34 +141,52 @@ impl Plan {
     /// # Errors
     /// [`PlanError`], the first found.
     pub fn check(&self, machines: &[String], knobs: &[&str]) -> Result<(), PlanError> {
-        let range = |what: &str, found: u64, low: u64, high: u64| {
-            let fine = (low..=high).contains(&found);
-            let allowed = format!("{low} to {high}");
-            if fine { Ok(()) } else { Err(PlanError::Range { what: what.into(), found, allowed }) }
-        };
-        range("duration_ms", self.duration_ms, 1, MAX_DURATION_MS)?;
-        let WorldKnobs { latency_us_min, latency_us_max, disk_us_min, disk_us_max } = self.world;
-        range("world.latency_us_max", latency_us_max, latency_us_min.max(1), 10_000_000)?;
-        range("world.disk_us_max", disk_us_max, disk_us_min.max(1), 10_000_000)?;
+        range(Key::plain("duration_ms"), self.duration_ms, 1, MAX_DURATION_MS)?;
+        self.world.check()?;
         if let Some(name) = self.knobs.keys().find(|name| !knobs.contains(&name.as_str())) {
             return Err(PlanError::UnknownKnob { name: name.clone(), known: knobs.join(", ") });
         }
+        (1..)
+            .zip(&self.faults)
+            .try_for_each(|(number, fault)| fault.check(number, self.duration_ms, machines))
+    }
+}
+
+impl WorldKnobs {
+    fn check(&self) -> Result<(), PlanError> {
+        let most = |name: &str, found, low: u64| range(Key::plain(name), found, low.max(1), 10_000_000);
+        most("world.latency_us_max", self.latency_us_max, self.latency_us_min)?;
+        most("world.disk_us_max", self.disk_us_max, self.disk_us_min)?;
+        range(Key::plain("world.short_io_percent"), self.short_io_percent, 0, 100)
+    }
+}
+
+impl Fault {
+    fn check(&self, number: usize, duration_ms: u64, machines: &[String]) -> Result<(), PlanError> {
+        range(Key::of_fault(number, "at_ms"), self.at_ms, 0, duration_ms)?;
+        range(Key::of_fault(number, "for_ms"), self.for_ms, 1, MAX_DURATION_MS)?;
+        for limited in self.kind.numbers() {
+            range(Key::of_fault(number, limited.field), limited.value, limited.low, limited.high)?;
+        }
+        let names = self.kind.machines();
+        if names.is_empty() {
+            return Err(PlanError::NoMachine { key: Key::of_fault(number, "kind") });
+        }
         let known: BTreeSet<&str> = machines.iter().map(String::as_str).collect();
-        for (place, fault) in self.faults.iter().enumerate() {
-            range(&format!("at_ms of fault {}", place + 1), fault.at_ms, 0, self.duration_ms)?;
-            range(&format!("for_ms of fault {}", place + 1), fault.for_ms, 1, MAX_DURATION_MS)?;
-            let names = fault.kind.machines();
-            if let Some(name) = names.into_iter().find(|name| !known.contains(name) && !name.starts_with('@'))
-            {
-                return Err(PlanError::UnknownMachine {
-                    number: place + 1,
-                    name: name.into(),
-                    known: machines.join(", "),
-                });
+        match names.into_iter().find(|name| !known.contains(name) && !name.starts_with('@')) {
+            None => Ok(()),
+            Some(name) => {
+                Err(PlanError::UnknownMachine { number, name: name.into(), known: machines.join(", ") })
             }
         }
-        Ok(())
     }
+}
+
+fn range(key: Key, found: u64, low: u64, high: u64) -> Result<(), PlanError> {
+    if (low..=high).contains(&found) {
+        return Ok(());
+    }
+    Err(PlanError::Range { key, found, allowed: format!("{low} to {high}") })
 }
 
 #[cfg(test)]
@@ -232,7 +198,7 @@ mod tests {
             scenario: "cluster".into(),
             seed: 3,
             duration_ms: 1000,
-            world: WorldKnobs { latency_us_min: 1, latency_us_max: 2, disk_us_min: 1, disk_us_max: 2 },
+            world: WorldKnobs::default(),
             knobs: BTreeMap::from([("clients".into(), 3)]),
             faults: vec![
                 Fault {
@@ -266,5 +232,41 @@ mod tests {
         let text = plan().to_toml().replace("cut_one_way", "cut_two_ways");
         let Err(PlanError::Syntax(error)) = Plan::from_toml(&text) else { panic!("accepted") };
         assert!(error.contains("cut_one_way") && error.contains("line"), "{error}");
+        let text = plan().to_toml().replace("node = ", "knot = 1\nnode = ");
+        let error = Plan::from_toml(&text).unwrap_err().in_file("case.toml", &text);
+        let line = 1 + text.lines().position(|line| line.starts_with("knot")).unwrap();
+        let known = "knot of fault 2 is not known to isolate; allowed are at_ms, for_ms, kind, node";
+        assert_eq!(error, format!("case.toml:{line}: {known}"));
+    }
+
+    #[test]
+    fn mistakes_are_found_in_the_file() {
+        let line = |change: fn(&mut Plan), beginning: &str| {
+            let mut wrong = plan();
+            change(&mut wrong);
+            let text = wrong.to_toml();
+            let error = wrong.check(&["a".into(), "b".into()], &["clients"]).unwrap_err();
+            let line = 1 + text.lines().position(|line| line.starts_with(beginning)).unwrap();
+            assert!(
+                error.in_file("x.toml", &text).starts_with(&format!("x.toml:{line}: ")),
+                "{error}\n{text}"
+            );
+        };
+        line(|plan| plan.duration_ms = 0, "duration_ms");
+        line(|plan| plan.world.disk_us_max = 0, "disk_us_max");
+        line(|plan| plan.faults[0].for_ms = 0, "for_ms");
+        line(|plan| drop(plan.knobs.insert("wrokers".into(), 1)), "wrokers");
+        line(|plan| plan.faults[1].kind = FaultKind::Isolate { node: "z".into() }, "kind = \"isolate\"");
+        line(|plan| plan.faults[1].kind = FaultKind::ClockDrift { node: "a".into(), ppm: -600_000 }, "ppm");
+    }
+
+    #[test]
+    fn every_kind_has_its_name_in_a_plan() {
+        for kind in crate::draw::one_of_each(&["a".into(), "b".into(), "c".into()]) {
+            let text =
+                Plan { faults: vec![Fault { at_ms: 1, for_ms: 1, kind: kind.clone() }], ..plan() }.to_toml();
+            assert!(text.contains(&format!("kind = \"{}\"", kind.name())), "{text}");
+            assert_eq!(Plan::from_toml(&text).unwrap().faults[0].kind, kind);
+        }
     }
 }

@@ -1,0 +1,95 @@
+//! What a run's facts amount to: the judges' verdict, the counts, the timeline.
+
+use crate::run::{BOOT, Facts};
+use check::Violation;
+use check::history::{Call, Operation, Outcome};
+use reports::model::{
+    FaultBand, FaultCount, OperationCounts, OperationDot, SeedResult, SeedVerdict, Timeline, ViolationReport,
+};
+
+pub(crate) fn judge(result: &mut SeedResult, facts: &Facts) {
+    let mut violations = std::mem::take(&mut result.violations);
+    let own =
+        |judge: &str, evidence: String| ViolationReport { judge: judge.into(), at_seconds: None, evidence };
+    violations.extend(facts.sight.stops.iter().map(|stop| own("no-stop", stop.clone())));
+    if !facts.booted {
+        let text =
+            format!("the cluster was not ready {} s after its start, without any fault", BOOT.as_secs());
+        violations.push(own("liveness", text));
+    }
+    if let Some(liveness) = &facts.liveness {
+        violations.extend(check::judge_liveness(liveness).iter().map(report));
+    }
+    match &facts.final_state {
+        Some(state) => violations.extend(check::judge_history(&facts.history, state).iter().map(report)),
+        None if facts.booted => {
+            violations.push(own("liveness", "a series could not be read after everything was healed".into()));
+        }
+        None => {}
+    }
+    result.verdict = if violations.is_empty() { SeedVerdict::Held } else { SeedVerdict::Violated };
+    result.violations = violations;
+    result.simulated_seconds = facts.end_ns as f64 / 1e9;
+    result.event_hash = format!("{:016x}", facts.event_hash);
+    result.events = facts.event_count;
+    result.elections = facts.sight.elections;
+    result.operations = count(&facts.history);
+    let fault = |(kind, counts): (&&str, &world::nemesis::Counts)| FaultCount {
+        kind: (*kind).to_owned(),
+        armed: counts.armed,
+        fired: counts.fired,
+        bit: counts.bit,
+    };
+    result.faults = facts.deeds.counts.iter().map(fault).collect();
+}
+
+pub(crate) fn report(violation: &Violation) -> ViolationReport {
+    ViolationReport {
+        judge: violation.judge.to_string(),
+        at_seconds: violation.at_ns.map(|ns| ns as f64 / 1e9),
+        evidence: violation.evidence.clone(),
+    }
+}
+
+fn count(history: &[Operation]) -> OperationCounts {
+    let mut counts = OperationCounts::default();
+    for operation in history {
+        match operation.outcome {
+            Outcome::Ok(_) => counts.ok += 1,
+            Outcome::Rejected(_) => counts.rejected += 1,
+            Outcome::Unknown(_) => counts.unknown += 1,
+        }
+    }
+    counts
+}
+
+pub(crate) fn timeline(facts: &Facts) -> Timeline {
+    let seconds = |ns: u64| ns as f64 / 1e9;
+    let faults = facts.deeds.bands.iter().map(|band| FaultBand {
+        kind: band.kind.into(),
+        nodes: band.machines.clone(),
+        from_seconds: seconds(band.from_ns),
+        to_seconds: seconds(band.to_ns),
+    });
+    let operations = facts.history.iter().map(|operation| {
+        let outcome = match operation.outcome {
+            Outcome::Ok(_) => "ok",
+            Outcome::Rejected(_) => "rejected",
+            Outcome::Unknown(_) => "unknown",
+        };
+        let end = operation.end_ns.unwrap_or(facts.end_ns);
+        OperationDot {
+            at_seconds: seconds(operation.begin_ns),
+            latency_ms: end.saturating_sub(operation.begin_ns) as f64 / 1e6,
+            outcome: outcome.into(),
+            write: matches!(operation.call, Call::Append { .. }),
+        }
+    });
+    Timeline {
+        end_seconds: seconds(facts.end_ns),
+        nodes: facts.machines.clone(),
+        faults: faults.collect(),
+        leaderships: facts.sight.leaderships.clone(),
+        operations: operations.collect(),
+    }
+}
