@@ -268,7 +268,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Some(Command::Fingerprint { seed, which, events }) => {
-            determinism::print_fingerprint(which.scenario(), seed, events.as_deref()).map(|()| ExitCode::SUCCESS)
+            determinism::print_fingerprint(which.scenario(), seed, events.as_deref())
+                .map(|()| ExitCode::SUCCESS)
         }
     };
     result.unwrap_or_else(|error| {
@@ -369,7 +370,12 @@ fn outcome_text(outcomes: &Outcomes) -> String {
             result.elections
         ),
     ];
-    lines.extend(result.faults.iter().map(|f| format!("  {}: armed {}, fired {}, bit {}", f.kind, f.armed, f.fired, f.bit)));
+    lines.extend(
+        result
+            .faults
+            .iter()
+            .map(|f| format!("  {}: armed {}, fired {}, bit {}", f.kind, f.armed, f.fired, f.bit)),
+    );
     lines.extend(result.violations.iter().map(|v| format!("  violated {}: {}", v.judge, v.evidence)));
     lines.extend(result.harness_fault.iter().map(|fault| format!("  {fault}")));
     if result.verdict != SeedVerdict::Held {
@@ -392,9 +398,7 @@ fn run_replay(replay: Replay) -> anyhow::Result<ExitCode> {
     let build = build_info::current();
     warn_if_another_program(&replay, &build);
     let plan = match (&replay.file, replay.seed) {
-        (Some(file), _) => {
-            read_plan(file)?
-        }
+        (Some(file), _) => read_plan(file)?,
         (None, Some(seed)) => replay.which.scenario().plan(seed),
         (None, None) => anyhow::bail!("name a case file or --seed"),
     };

@@ -40,9 +40,8 @@ pub(crate) fn place_nodes(
         let mut options = knobs.node_options(id);
         options.observer = Some(watch.clone());
         let (sender, place) = (sender.clone(), name.clone());
-        let machine = world.add_machine(&name, ip_of(id), move || {
-            node(options.clone(), place.clone(), sender.clone())
-        });
+        let machine =
+            world.add_machine(&name, ip_of(id), move || node(options.clone(), place.clone(), sender.clone()));
         (name, machine)
     };
     (knobs.nodes().into_iter().zip(names).map(place).collect(), endings)
@@ -52,9 +51,9 @@ pub(crate) fn place_nodes(
 async fn node(options: server::NodeOptions, machine: String, endings: mpsc::UnboundedSender<Ended>) {
     let node = options.id;
     let (reason, store) = match server::start(options).await {
-        Err(error) => (server::cli::explain(&error), is_store_error(&error)),
+        Err(error) => (error.to_string(), is_store_error(&error)),
         Ok(mut node) => match node.ended().await {
-            Err(error) => (server::cli::explain(&error), matches!(error, DriverError::Store(_))),
+            Err(error) => (error.to_string(), matches!(error, DriverError::Store(_))),
             Ok(()) => ("its driver ended".into(), false),
         },
     };
@@ -64,10 +63,7 @@ async fn node(options: server::NodeOptions, machine: String, endings: mpsc::Unbo
 
 fn is_store_error(error: &StartError) -> bool {
     let StartError::Replica(error) = error else { return false };
-    matches!(
-        error,
-        replica::StartError::Store { .. } | replica::StartError::Driver(DriverError::Store(_))
-    )
+    matches!(error, replica::StartError::Store { .. } | replica::StartError::Driver(DriverError::Store(_)))
 }
 
 /// Starts processes again that ended because their disk failed, as an init system would, until the run
@@ -94,7 +90,8 @@ pub(crate) fn supervise(
 
 /// Machines for clients. The first one is for looking at the aftermath; it takes no part in the load.
 pub(crate) fn place_clients(world: &Arc<World>, knobs: &Knobs) -> Vec<MachineId> {
-    let count = u32::try_from(knobs.get("clients", 3)).unwrap_or(3) + 1;
+    // A scenario has sixteen clients at most.
+    let count = knobs.clients() as u32 + 1;
     let place = |client| {
         world.add_machine(&format!("client-{client}"), client_ip(client), std::future::pending::<()>)
     };

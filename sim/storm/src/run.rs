@@ -1,10 +1,10 @@
 //! One seed: load under faults, heal, liveness, judgement.
 
 use crate::aftermath::Aftermath;
-use crate::panics;
 use crate::judging::{judge, report, timeline};
+use crate::panics;
 use crate::place::{place_clients, place_nodes, supervise};
-use crate::scenario::{Knobs, TOKEN, api_of, machine_names};
+use crate::scenario::{Knobs, TOKEN, api_of, client_names, machine_names};
 use crate::watch::{Found, Sight, Watch};
 use crate::workload::Workload;
 use check::history::Operation;
@@ -166,6 +166,8 @@ async fn drive(world: Arc<World>, plan: Plan, knobs: Knobs, found: Found) -> Fac
     };
     let judge_machine = client_machines[0];
     let nemesis = nemesis(&world, &watch, &names, machines.clone());
+    let clients = client_names(knobs.clients()).into_iter().zip(client_machines[1..].iter().copied());
+    let nemesis = nemesis.with_clients(clients.collect());
     supervise(nemesis.clone(), watch.clone(), machines, endings);
     let booting = aftermath.clone();
     facts.booted =
@@ -273,4 +275,3 @@ async fn load(
         let _ = client.await;
     }
 }
-

@@ -49,6 +49,9 @@ pub const SCENARIOS: [Scenario; 3] = [
 const MEASURED: [&str; 7] =
     ["cut_symmetric", "cut_one_way", "isolate", "crash", "power_loss", "power_loss_at_write", "pause"];
 
+/// Clients, where a plan does not say how many.
+const CLIENTS: u64 = 3;
+
 /// Knobs of a plan: name, smallest and largest value that a plan may set.
 const KNOBS: [(&str, u64, u64); 9] = [
     ("workers", 1, 9),
@@ -96,7 +99,8 @@ impl Scenario {
         let knobs = if self.fixed { bench_knobs() } else { draw_knobs(&mut rng) };
         let duration_ms = if self.fixed { 60_000 } else { rng.between(8, 25) * 1000 };
         let world = if self.fixed { WorldKnobs::default() } else { draw_world(&mut rng) };
-        let mut plan = Plan { scenario: self.name.into(), seed, duration_ms, world, knobs, faults: Vec::new() };
+        let mut plan =
+            Plan { scenario: self.name.into(), seed, duration_ms, world, knobs, faults: Vec::new() };
         plan.faults = faults_for(&plan, self.kinds());
         plan
     }
@@ -108,7 +112,9 @@ pub fn faults_for(plan: &Plan, kinds: Vec<&'static str>) -> Vec<Fault> {
     let partitions = plan.knobs.get("partitions").copied().unwrap_or(4);
     let selectors = (0..=partitions).map(|group| format!("@leader:{group}")).collect();
     let machines = machine_names(workers);
-    draw(plan.seed, &DrawInput { machines, selectors, duration_ms: plan.duration_ms, max_faults: 12, kinds })
+    let clients = client_names(plan.knobs.get("clients").copied().unwrap_or(CLIENTS));
+    let duration_ms = plan.duration_ms;
+    draw(plan.seed, &DrawInput { machines, clients, selectors, duration_ms, max_faults: 12, kinds })
 }
 
 fn bench_knobs() -> BTreeMap<String, u64> {
@@ -133,7 +139,6 @@ fn draw_knobs(rng: &mut Rng) -> BTreeMap<String, u64> {
     knobs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-
 fn draw_world(rng: &mut Rng) -> WorldKnobs {
     let (latency_us_min, disk_us_min) = (rng.between(20, 1000), rng.between(20, 500));
     WorldKnobs {
@@ -149,6 +154,11 @@ fn draw_world(rng: &mut Rng) -> WorldKnobs {
 /// `control`, `worker-1`, …
 pub fn machine_names(workers: u64) -> Vec<String> {
     std::iter::once("control".to_owned()).chain((1..=workers).map(|n| format!("worker-{n}"))).collect()
+}
+
+/// `client-1`, …
+pub fn client_names(clients: u64) -> Vec<String> {
+    (1..=clients).map(|n| format!("client-{n}")).collect()
 }
 
 /// Knobs of a plan, checked.
@@ -170,7 +180,8 @@ impl Knobs {
             }
         }
         let knobs = Knobs(plan.knobs.clone());
-        plan.check(&machine_names(knobs.get("workers", 3)), &KNOBS.map(|(name, ..)| name))?;
+        let machines = [machine_names(knobs.workers()), client_names(knobs.clients())].concat();
+        plan.check(&machines, &KNOBS.map(|(name, ..)| name))?;
         Ok(knobs)
     }
 
@@ -182,6 +193,11 @@ impl Knobs {
     /// Number of workers.
     pub fn workers(&self) -> u64 {
         self.get("workers", 3)
+    }
+
+    /// Number of clients.
+    pub fn clients(&self) -> u64 {
+        self.get("clients", CLIENTS)
     }
 
     /// Ids of all nodes: 1 is the control node.

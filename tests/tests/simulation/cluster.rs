@@ -78,7 +78,7 @@ fn every_kind_of_fault_fires_and_bites() {
 fn the_storm_is_felt_by_clients_and_replicas() {
     let sum = |number: fn(&SeedResult) -> u64| SWEPT.seeds.iter().map(number).sum::<u64>();
     assert!(sum(|result| result.operations.ok) >= 100 * 100);
-    assert!(sum(|result| result.operations.unknown)   >= 100, "no operation was ever in doubt");
+    assert!(sum(|result| result.operations.unknown) >= 100, "no operation was ever in doubt");
     // More than the first leader of each group.
     assert!(sum(|result| result.elections) >= 100 * 5);
     assert!(SWEPT.seeds.iter().all(|result| result.simulated_seconds >= 8.0 && result.events > 1000));

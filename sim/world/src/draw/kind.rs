@@ -13,7 +13,10 @@ pub(super) fn draw(rng: &mut Rng, kind: &str, input: &DrawInput) -> FaultKind {
 }
 
 fn network(rng: &mut Rng, kind: &str, input: &DrawInput) -> Option<FaultKind> {
-    let (from, to) = split(rng, &input.machines);
+    // Clients' links break as well, if not as often.
+    let all = [input.machines.as_slice(), &input.clients].concat();
+    let machines = if rng.chance(0.3) { &all } else { &input.machines };
+    let (from, to) = split(rng, machines);
     let (left, right) = (from.clone(), to.clone());
     Some(match kind {
         "cut_symmetric" => FaultKind::CutSymmetric { left, right },

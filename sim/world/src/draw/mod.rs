@@ -17,6 +17,8 @@ use rt::sim::rng::{Purpose, Rng};
 pub struct DrawInput {
     /// The cluster's machines.
     pub machines: Vec<String>,
+    /// Machines that only talk to the cluster: faults of the network may hit them too.
+    pub clients: Vec<String>,
     /// Selectors that the scenario resolves, such as `@leader:1`.
     pub selectors: Vec<String>,
     /// Length of the load.
@@ -36,6 +38,7 @@ const KIND_EXISTS: f64 = 0.3;
 /// use world::draw::{DrawInput, Profile, draw};
 /// let input = DrawInput {
 ///     machines: vec!["a".into(), "b".into(), "c".into()],
+///     clients: Vec::new(),
 ///     selectors: Vec::new(),
 ///     duration_ms: 20_000,
 ///     max_faults: 10,
@@ -71,6 +74,7 @@ fn draw_fault(rng: &mut Rng, kinds: &[&str], input: &DrawInput) -> Fault {
 pub fn one_of_each(machines: &[String]) -> Vec<FaultKind> {
     let input = DrawInput {
         machines: machines.to_vec(),
+        clients: Vec::new(),
         selectors: Vec::new(),
         duration_ms: 0,
         max_faults: 0,
@@ -88,6 +92,7 @@ mod tests {
     fn input(profile: Profile) -> DrawInput {
         DrawInput {
             machines: ["a", "b", "c", "d"].map(str::to_owned).to_vec(),
+            clients: vec!["x".into(), "y".into()],
             selectors: vec!["@leader:1".into()],
             duration_ms: 20_000,
             max_faults: 10,
@@ -131,6 +136,9 @@ mod tests {
                 sizes.insert((left.len(), right.len()));
             }
         }
+        let cut_off = |kind: &FaultKind| kind.machines().contains(&"x");
+        assert!(drawn(Profile::Network).iter().any(cut_off), "clients are never cut off");
+        assert!(!drawn(Profile::Upgrade).iter().any(cut_off), "clients are no part of the cluster");
         for (shape, size) in [("halves", (2, 2)), ("a minority", (1, 3)), ("a pair of machines", (1, 1))] {
             assert!(sizes.contains(&size), "{shape} never drawn: {sizes:?}");
         }

@@ -77,6 +77,8 @@ struct State {
 pub struct Nemesis {
     world: Arc<World>,
     machines: Arc<BTreeMap<String, MachineId>>,
+    /// They are no part of the cluster, but faults of the network may name them.
+    clients: Arc<BTreeMap<String, MachineId>>,
     resolve: Resolve,
     atlas: Arc<Mutex<Atlas>>,
     state: Arc<Mutex<State>>,
@@ -86,7 +88,14 @@ impl Nemesis {
     /// A nemesis for `machines`, of which it damages one a run at most; see [`Nemesis::with_atlas`].
     pub fn new(world: Arc<World>, machines: BTreeMap<String, MachineId>, resolve: Resolve) -> Self {
         let atlas = Arc::new(Mutex::new(Atlas::without_replacement()));
-        Nemesis { world, machines: Arc::new(machines), resolve, atlas, state: Arc::default() }
+        let (machines, clients) = (Arc::new(machines), Arc::default());
+        Nemesis { world, machines, clients, resolve, atlas, state: Arc::default() }
+    }
+
+    /// Lets faults of the network name `clients` too.
+    pub fn with_clients(mut self, clients: BTreeMap<String, MachineId>) -> Self {
+        self.clients = Arc::new(clients);
+        self
     }
 
     /// Asks `atlas` before it damages a machine.
@@ -190,8 +199,10 @@ impl Nemesis {
     }
 
     fn count(&self, kind: &'static str, deed: Deed, from_ns: u64) {
-        let name_of =
-            |id: &MachineId| self.machines.iter().find(|(_, m)| *m == id).map(|(name, _)| name.clone());
+        let name_of = |id: &MachineId| {
+            let mut all = self.machines.iter().chain(&*self.clients);
+            all.find(|(_, machine)| *machine == id).map(|(name, _)| name.clone())
+        };
         let machines: Vec<String> = deed.hit.iter().filter_map(name_of).collect();
         let to_ns = self.world.now_ns();
         let mut state = self.state();
@@ -209,7 +220,8 @@ impl Nemesis {
     }
 
     fn find(&self, name: &str) -> Option<MachineId> {
-        self.machines.get(&self.resolved(name)?).copied()
+        let name = self.resolved(name)?;
+        self.machines.get(&name).or_else(|| self.clients.get(&name)).copied()
     }
 
     fn find_all(&self, names: &[String]) -> Vec<MachineId> {

@@ -136,7 +136,8 @@ impl Plan {
         toml::to_string(self).unwrap_or_default()
     }
 
-    /// Refuses what cannot be carried out. `machines` are the cluster's, `knobs` the scenario's.
+    /// Refuses what cannot be carried out. `machines` are those of the cluster and of its clients, `knobs`
+    /// the scenario's.
     ///
     /// # Errors
     /// [`PlanError`], the first found.
