@@ -21,7 +21,7 @@ pub(super) fn panel(campaign: &Campaign) -> Markup {
                     }
                 }
             }
-            @if !toothless.is_empty() {
+            @if missing.is_empty() && !toothless.is_empty() {
                 p.notice.warn {
                     (sign(Tone::Warn)) span {
                         strong { (list(&toothless, 12)) } " fired but never bit: this campaign shows nothing about "
@@ -34,26 +34,33 @@ pub(super) fn panel(campaign: &Campaign) -> Markup {
             } @else {
                 (table(&campaign.faults))
             }
-            @if !campaign.states.is_empty() { (states(&campaign.states)) }
         }
+        @if !campaign.states.is_empty() { (states(&campaign.states)) }
     }
 }
 
 /// The states that the code names, and in how many seeds each was reached.
 fn states(states: &[StateTotal]) -> Markup {
     html! {
-        h3 { "States that the code names" }
-        div.scroll {
-            table {
-                thead {
-                    tr { th scope="col" { "State" } th.number scope="col" { "Seeds" } th.number scope="col" { "Times" } }
-                }
-                tbody {
-                    @for state in states {
-                        tr.warn[state.reached == 0] {
-                            th scope="row" { (state.name) }
-                            td.number { (count(state.seeds)) }
-                            td.number { (count(state.reached)) }
+        div.panel {
+            h3 { "States that the code names" }
+            p.remark { "A campaign must meet each of them at least once." }
+            div.scroll {
+                table {
+                    thead {
+                        tr {
+                            th scope="col" { "State" }
+                            th.number scope="col" { "Seeds" }
+                            th.number scope="col" { "Times" }
+                        }
+                    }
+                    tbody {
+                        @for state in states {
+                            tr.warn[state.reached == 0] {
+                                th scope="row" { (state.name) }
+                                td.number { (count(state.seeds)) }
+                                td.number { (count(state.reached)) }
+                            }
                         }
                     }
                 }

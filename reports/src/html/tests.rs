@@ -97,7 +97,7 @@ fn shows_what_matters() {
         "VIOLATED",
         "TARGET MISSED",
         "cargo storm replay --scenario cluster --seed 18",
-        "<strong>clock_jump</strong> fired but never bit",
+        "Never bit: clock_jump; never reached: a snapshot was installed while entries were appended",
         "violation: durability at 31.407 s",
         "INVALID: 97.30 %",
         "highest carried",
