@@ -86,6 +86,7 @@ pub fn run(plan: Plan, keep: Keep, replay: String) -> Result<Outcomes, PlanError
             min: micros(plan.world.latency_us_min),
             max: micros(plan.world.latency_us_max),
         },
+        short_io_chance: plan.world.short_io_percent as f64 / 100.0,
         disk_delay_min: micros(plan.world.disk_us_min),
         disk_delay_max: micros(plan.world.disk_us_max),
         keep_events: keep.events,

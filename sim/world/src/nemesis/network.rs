@@ -18,7 +18,12 @@ impl Nemesis {
                 return self.flap(hit, &links, Duration::from_millis(*period_ms), pause).await;
             }
             FaultKind::Clog { .. } => self.world.clog(&links),
-            FaultKind::BlockedConnects { how, .. } => self.world.block_connects(&links, connects(*how)),
+            FaultKind::BlockedConnects { how, .. } => {
+                let blocked = self.world.block_connects(&links, connects(*how));
+                // Or nobody would want a new one. It bites when that one is refused.
+                self.world.reset_connections(&links);
+                blocked
+            }
             FaultKind::ResetConnections { .. } => self.world.reset_connections(&links),
             FaultKind::ForgottenConnections { .. } => self.world.forget_connections(&links),
             other => match link(other) {

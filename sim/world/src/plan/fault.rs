@@ -70,7 +70,7 @@ pub enum FaultKind {
     LossyLink { from: Vec<String>, to: Vec<String>, loss_percent: u64 },
     /// A link of little bandwidth, with a queue that overflows.
     ThinLink { from: Vec<String>, to: Vec<String>, bytes_per_s: u64, queue_bytes: u64 },
-    /// No new connections.
+    /// The connections are reset, and there are no new ones.
     BlockedConnects { from: Vec<String>, to: Vec<String>, how: Blocked },
     /// All connections between two sides are reset, at the begin.
     ResetConnections { left: Vec<String>, right: Vec<String> },
