@@ -15,6 +15,10 @@ impl Nemesis {
         let (Some(machine), Some(fault)) = (machine, disk_fault(kind)) else { return Deed::default() };
         self.state().injured.insert(machine);
         let injection = self.world.injure_disk(machine, fault);
+        if matches!(kind, FaultKind::ReadError { .. }) {
+            // A process that runs reads little: its cache holds what it needs.
+            self.restart(machine, RESTART).await;
+        }
         let lies_hidden = matches!(
             kind,
             FaultKind::BitRot { .. }

@@ -92,7 +92,7 @@ pub enum FaultKind {
     /// Machines are restarted one after the other, each down for `down_ms`.
     RollingRestart { nodes: Vec<String>, down_ms: u64 },
 
-    /// A read fails, once: the n-th from now.
+    /// A read fails, once: the n-th from now. The process is restarted at the begin, so that it reads.
     ReadError { node: String, after: u64 },
     /// A write fails, once: the n-th from now.
     WriteError { node: String, after: u64 },
