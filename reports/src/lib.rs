@@ -9,6 +9,7 @@
 //! | [`model`] | the data; its JSON form is `report.json` |
 //! | [`verdict`] | what the data amounts to, and the exit code |
 //! | [`json`], [`junit`], [`markdown`], [`terminal`], [`html`] | one form each |
+//! | `folded` | results of long campaigns, taken in one by one |
 //! | `totals`, `format` | sums and number formats that the forms share |
 //! | `sample` | an invented report, for tests and for looking at the page |
 
@@ -21,6 +22,7 @@ pub mod junit;
 pub mod markdown;
 pub mod terminal;
 
+mod folded;
 mod format;
 mod totals;
 

@@ -58,7 +58,7 @@ fn simulation_section(simulation: &SimulationReport) -> String {
     out += &format!(
         "| {} | {} | {} | {} | {} | {} |\n\n",
         count(simulation.seeds_requested),
-        count(campaign.held.len() as u64),
+        count(campaign.held_count()),
         count(campaign.violated.len() as u64),
         count(campaign.harness_faults.len() as u64),
         duration(campaign.simulated_seconds),

@@ -66,6 +66,59 @@ pub struct SimulationReport {
     /// What a campaign of this kind has to show, or it shows nothing.
     #[serde(default)]
     pub expected: Expected,
+    /// Seeds of a long campaign that held and are only summed up here, not in `seeds`.
+    #[serde(default)]
+    pub folded: Option<Folded>,
+    /// Memory that the campaign took, where it was watched.
+    #[serde(default)]
+    pub memory: Option<MemoryUse>,
+}
+
+/// Seeds that held, summed up.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Folded {
+    /// How many.
+    pub seeds: u64,
+    /// Their simulated time.
+    pub simulated_seconds: f64,
+    /// Their events.
+    pub events: u64,
+    /// Their operations.
+    pub operations: OperationCounts,
+    /// Their elections.
+    pub elections: u64,
+    /// Their faults, by kind.
+    pub faults: BTreeMap<String, FoldedFault>,
+    /// States that they reached: how often, and in how many seeds.
+    pub reached: BTreeMap<String, (u64, u64)>,
+}
+
+/// A fault kind over folded seeds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoldedFault {
+    /// Planned.
+    pub armed: u64,
+    /// Begun.
+    pub fired: u64,
+    /// Observed.
+    pub bit: u64,
+    /// Seeds in which it fired.
+    pub seeds: u64,
+}
+
+/// Resident memory of a campaign's processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryUse {
+    /// The campaign's own process, at most.
+    pub own_peak_bytes: u64,
+    /// The campaign's own process, at the end.
+    pub own_last_bytes: u64,
+    /// A worker process, at most; 0 where seeds ran on threads.
+    pub worker_peak_bytes: u64,
+    /// A worker process after its last seed.
+    pub worker_last_bytes: u64,
+    /// Worker processes that died or were killed.
+    pub worker_deaths: u64,
 }
 
 /// What must have happened in a campaign at least once.

@@ -122,6 +122,7 @@ fn simulation_lines(simulation: &SimulationReport, paint: Paint) -> Vec<String> 
         count(operations.unknown)
     ));
     lines.push(fault_line(&campaign));
+    lines.extend(memory_line(simulation));
     lines.extend(state_line(&campaign));
     let toothless = campaign.toothless();
     let missing = &campaign.missing;
@@ -141,6 +142,23 @@ fn simulation_lines(simulation: &SimulationReport, paint: Paint) -> Vec<String> 
         lines.push(clip(&format!("  did not hold either: seeds {}", list(&rest, 8)), WIDTH));
     }
     lines
+}
+
+/// Memory of the processes of a campaign, at most and at the end.
+fn memory_line(simulation: &SimulationReport) -> Option<String> {
+    let memory = simulation.memory.filter(|memory| memory.worker_peak_bytes > 0)?;
+    let mib = |bytes: u64| count(bytes >> 20);
+    let deaths = match memory.worker_deaths {
+        0 => String::new(),
+        deaths => format!("; {} died", plural(deaths, "worker")),
+    };
+    Some(format!(
+        "  memory: a worker {} MiB at most, {} at the end; this process {}, {}{deaths}",
+        mib(memory.worker_peak_bytes),
+        mib(memory.worker_last_bytes),
+        mib(memory.own_peak_bytes),
+        mib(memory.own_last_bytes),
+    ))
 }
 
 /// How many of the states that the code names were reached.

@@ -12,6 +12,8 @@ use crate::model::{
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Campaign {
     pub held: Vec<u64>,
+    /// Seeds that held and are only summed up.
+    pub folded: u64,
     pub violated: Vec<u64>,
     pub harness_faults: Vec<u64>,
     pub simulated_seconds: f64,
@@ -37,7 +39,7 @@ pub(crate) struct Missing {
 }
 
 /// A campaign of fewer seeds cannot be expected to meet everything.
-pub(crate) const JUDGED_FROM_SEEDS: usize = 100;
+pub(crate) const JUDGED_FROM_SEEDS: u64 = 100;
 
 /// One state over all seeds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,7 +51,7 @@ pub(crate) struct StateTotal {
 }
 
 /// One fault kind over all seeds.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct FaultTotal {
     pub kind: String,
     pub armed: u64,
@@ -105,6 +107,27 @@ impl Campaign {
                 total.seeds += u64::from(*reached > 0);
             }
         }
+        if let Some(folded) = &simulation.folded {
+            campaign.folded = folded.seeds;
+            campaign.simulated_seconds += folded.simulated_seconds;
+            campaign.operations.ok += folded.operations.ok;
+            campaign.operations.rejected += folded.operations.rejected;
+            campaign.operations.unknown += folded.operations.unknown;
+            campaign.elections += folded.elections;
+            campaign.events += folded.events;
+            for (kind, fault) in &folded.faults {
+                let total = faults.entry(kind).or_default();
+                total.armed += fault.armed;
+                total.fired += fault.fired;
+                total.bit += fault.bit;
+                total.seeds += fault.seeds;
+            }
+            for (state, (reached, seeds)) in &folded.reached {
+                let total = states.entry(state).or_default();
+                total.reached += reached;
+                total.seeds += seeds;
+            }
+        }
         campaign.faults =
             faults.into_iter().map(|(kind, total)| FaultTotal { kind: kind.to_owned(), ..total }).collect();
         campaign.states =
@@ -120,8 +143,13 @@ impl Campaign {
         Missing {
             faults: expected.faults.iter().filter(|kind| !bit(kind)).cloned().collect(),
             states: expected.states.iter().filter(|name| !met(name)).cloned().collect(),
-            judged: simulation.seeds.len() >= JUDGED_FROM_SEEDS,
+            judged: simulation.ran() >= JUDGED_FROM_SEEDS,
         }
+    }
+
+    /// Seeds that held.
+    pub(crate) fn held_count(&self) -> u64 {
+        self.held.len() as u64 + self.folded
     }
 
     /// Simulated seconds for one second of wall time.

@@ -119,7 +119,7 @@ fn half(verdict: HalfVerdict, sentence: String) -> Half {
 
 fn judge_simulation(simulation: &SimulationReport, interrupted: bool) -> Half {
     let campaign = Campaign::of(simulation);
-    let ran = simulation.seeds.len() as u64;
+    let ran = simulation.ran();
     let mut parts = Vec::new();
     if interrupted {
         parts.push("interrupted".to_owned());
@@ -132,7 +132,7 @@ fn judge_simulation(simulation: &SimulationReport, interrupted: bool) -> Half {
         let verdict = if interrupted { HalfVerdict::NotRun } else { HalfVerdict::HarnessFault };
         return half(verdict, sentence(&parts));
     }
-    let held = campaign.held.len() as u64;
+    let held = campaign.held_count();
     parts.push(match (held == ran, ran) {
         (true, 1) => "the seed held".to_owned(),
         (true, _) => format!("all {} seeds held", count(ran)),

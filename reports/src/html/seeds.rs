@@ -19,8 +19,8 @@ pub(super) fn panel(simulation: &SimulationReport, campaign: &Campaign) -> Marku
     let detailed = simulation.seeds.len() <= MOST_DETAILED;
     let summary = format!(
         "{} seeds: {} held, {} violated, {} harness faults",
-        count(simulation.seeds.len() as u64),
-        count(campaign.held.len() as u64),
+        count(simulation.ran()),
+        count(campaign.held_count()),
         count(campaign.violated.len() as u64),
         count(campaign.harness_faults.len() as u64)
     );
@@ -28,6 +28,9 @@ pub(super) fn panel(simulation: &SimulationReport, campaign: &Campaign) -> Marku
         div.panel {
             h3 { "Seeds" }
             p.remark { "One mark a seed, in order. Point at one for its hash and replay command." }
+            @if campaign.folded > 0 {
+                p.remark { (count(campaign.folded)) " more seeds held; they are summed up and have no mark." }
+            }
             (legend(&[(Mark::Box("good"), "held"), (Mark::Box("bad"), "violated"), (Mark::Box("warn"), "harness fault")]))
             @if simulation.seeds.is_empty() {
                 p { "No seed ran." }

@@ -18,9 +18,9 @@ pub(super) fn section(simulation: &SimulationReport, half: &Half) -> Markup {
             p.lead {
                 "Scenario " strong { (simulation.scenario) } ", "
                 @if !simulation.profile.is_empty() { "faults " strong { (simulation.profile) } ", " }
-                (plural(simulation.seeds.len() as u64, "seed")) " from " (simulation.first_seed) " on, "
+                (plural(simulation.ran(), "seed")) " from " (simulation.first_seed) " on, "
                 (plural(simulation.jobs as u64, "worker")) ", " (duration(simulation.elapsed_seconds)) "."
-                @if (simulation.seeds.len() as u64) < simulation.seeds_requested {
+                @if simulation.ran() < simulation.seeds_requested {
                     " " (count(simulation.seeds_requested)) " seeds were asked for."
                 }
             }
@@ -33,14 +33,14 @@ pub(super) fn section(simulation: &SimulationReport, half: &Half) -> Markup {
 }
 
 fn figures(simulation: &SimulationReport, campaign: &Campaign) -> Markup {
-    let ran = simulation.seeds.len() as u64;
+    let ran = simulation.ran();
     let tone = |number: usize, tone: Tone| if number == 0 { Tone::Quiet } else { tone };
-    let held = campaign.held.len() as u64;
+    let held = campaign.held_count();
     let operations = &campaign.operations;
     let all = operations.ok + operations.rejected + operations.unknown;
     html! {
         div.tiles {
-            (tile("Seeds held", &count(held), &format!("of {}", count(ran)), tone(campaign.held.len(), Tone::Good)))
+            (tile("Seeds held", &count(held), &format!("of {}", count(ran)), tone(held as usize, Tone::Good)))
             (tile("Violated", &count(campaign.violated.len() as u64), &named(&campaign.violated),
                 tone(campaign.violated.len(), Tone::Bad)))
             (tile("Harness faults", &count(campaign.harness_faults.len() as u64),

@@ -5,7 +5,8 @@ use super::timeline;
 use std::collections::BTreeMap;
 
 use crate::model::{
-    Expected, FaultCount, OperationCounts, SeedResult, SeedVerdict, SimulationReport, ViolationReport,
+    Expected, FaultCount, MemoryUse, OperationCounts, SeedResult, SeedVerdict, SimulationReport,
+    ViolationReport,
 };
 
 /// Kind, how often it fires in a seed at most, share of these that bite.
@@ -39,6 +40,14 @@ pub(super) fn campaign() -> SimulationReport {
         elapsed_seconds: 48.2,
         jobs: 8,
         profile: "swarm".to_owned(),
+        folded: None,
+        memory: Some(MemoryUse {
+            own_peak_bytes: 41 << 20,
+            own_last_bytes: 38 << 20,
+            worker_peak_bytes: 149 << 20,
+            worker_last_bytes: 97 << 20,
+            worker_deaths: 1,
+        }),
         expected: Expected {
             faults: KINDS.iter().map(|(kind, ..)| (*kind).to_owned()).collect(),
             states: STATES.iter().map(|(state, _)| (*state).to_owned()).collect(),

@@ -2,7 +2,7 @@
 //! every event.
 
 use crate::run::{Keep, Outcomes, run};
-use reports::model::BuildInfo;
+use reports::model::{BuildInfo, SeedResult};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, BufWriter, Write as _};
@@ -20,6 +20,18 @@ pub fn keep(folder: &Path, plan: Plan, replay: &str, build: &BuildInfo) -> io::R
     save(&folder, &outcomes.map_err(io::Error::other)?, build)
 }
 
+/// Saves only the plan of a run that left nothing else behind.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn keep_plan(folder: &Path, plan: &Plan, build: &BuildInfo, result: &SeedResult) -> io::Result<String> {
+    let folder = folder.join(format!("seed-{}", plan.seed));
+    fs::create_dir_all(&folder)?;
+    let case = folder.join("case.toml");
+    fs::write(&case, case_file(plan, result, build))?;
+    Ok(case.display().to_string())
+}
+
 /// Saves plan, history and events in `folder`.
 ///
 /// # Errors
@@ -27,7 +39,7 @@ pub fn keep(folder: &Path, plan: Plan, replay: &str, build: &BuildInfo) -> io::R
 pub fn save(folder: &Path, outcomes: &Outcomes, build: &BuildInfo) -> io::Result<Vec<String>> {
     fs::create_dir_all(folder)?;
     let case = folder.join("case.toml");
-    fs::write(&case, case_file(outcomes, build))?;
+    fs::write(&case, case_file(&outcomes.plan, &outcomes.result, build))?;
     let history = folder.join("history.jsonl");
     let mut writer = BufWriter::new(fs::File::create(&history)?);
     for operation in &outcomes.history {
@@ -53,16 +65,19 @@ pub fn write_events(path: &Path, outcomes: &Outcomes) -> io::Result<()> {
 }
 
 /// The plan, under comments that say where it comes from and what it broke.
-fn case_file(outcomes: &Outcomes, build: &BuildInfo) -> String {
+fn case_file(plan: &Plan, result: &SeedResult, build: &BuildInfo) -> String {
     let mut text = String::new();
     let dirty = if build.dirty { ", with uncommitted changes" } else { "" };
     // Writing into a string has no way to fail.
     let _ = writeln!(text, "# Found at commit {}{dirty}, {} build.", build.commit, build.profile);
-    for violation in outcomes.result.violations.iter().take(3) {
+    for violation in result.violations.iter().take(3) {
         let _ = writeln!(text, "# {}: {}", violation.judge, violation.evidence.replace('\n', " "));
     }
+    for fault in &result.harness_fault {
+        let _ = writeln!(text, "# harness fault: {}", fault.replace('\n', " "));
+    }
     let _ = writeln!(text, "# Replay: cargo storm replay <this file>");
-    text + &outcomes.plan.to_toml()
+    text + &plan.to_toml()
 }
 
 /// Default folder for reports.

@@ -2,6 +2,7 @@
 
 use crate::artifacts;
 use crate::build_info::{self, replay_line};
+use crate::campaign::{Limits, MIB, Workers};
 use crate::job::{self, JobOptions};
 use crate::run::{Keep, Outcomes};
 use crate::scenario::{SCENARIOS, Scenario};
@@ -28,6 +29,7 @@ Examples (cargo storm … is short for cargo run --release --features sim --bin 
   cargo storm --seeds 1000                   more seeds
   cargo storm --seeds 200 --no-load          seeds only, with a report
   cargo storm sweep --seeds 200              seeds only, without a page
+  cargo storm sweep --for 30m                half an hour of seeds
   cargo storm sweep --faults disk            only faults of disks; there are calm, swarm, disk, network,
                                              clock and upgrade
   cargo storm run --seed 17                  one seed
@@ -91,6 +93,9 @@ enum Command {
     /// Lists the scenarios.
     #[command(after_help = EXAMPLES)]
     List,
+    /// Runs seeds that a campaign hands over; see `storm::campaign`.
+    #[command(hide = true)]
+    Worker,
     /// Prints what must be equal in every run of a seed.
     #[command(hide = true)]
     Fingerprint {
@@ -111,9 +116,15 @@ struct Seeds {
     /// First seed.
     #[arg(long, default_value_t = 0)]
     first_seed: u64,
-    /// Worker threads; without it, one a processor.
+    /// Seeds at a time, each in a process of its own; without it, one a processor.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
+    /// Wall time that a seed may take before its process is killed.
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+    seed_wall_limit: Duration,
+    /// Memory, in MiB, that a seed's process may hold before it is killed.
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(32..))]
+    seed_memory_limit_mib: u64,
     #[command(flatten)]
     which: Which,
 }
@@ -157,6 +168,9 @@ struct Job {
 struct Sweep {
     #[command(flatten)]
     seeds: Seeds,
+    /// Goes on for this long, instead of for a number of seeds.
+    #[arg(long = "for", value_parser = humantime::parse_duration, conflicts_with = "seeds")]
+    lasts: Option<Duration>,
     /// Writes the report as JSON to this file too.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -267,6 +281,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             SCENARIOS.iter().for_each(|scenario| say(&format!("{:<8} {}\n", scenario.name, scenario.about)));
             Ok(ExitCode::SUCCESS)
         }
+        Some(Command::Worker) => {
+            let input = std::io::BufReader::new(std::io::stdin());
+            crate::campaign::serve(input, std::io::stdout()).map(|()| ExitCode::SUCCESS)
+        }
         Some(Command::Fingerprint { seed, which, events }) => {
             determinism::print_fingerprint(which.scenario(), seed, events.as_deref())
                 .map(|()| ExitCode::SUCCESS)
@@ -284,10 +302,21 @@ fn sweep_options(seeds: &Seeds, out: &std::path::Path, build: BuildInfo) -> Swee
         scenario: seeds.which.scenario(),
         first_seed: seeds.first_seed,
         seeds: seeds.seeds,
+        lasts: None,
         jobs: seeds.jobs.map_or(processors, usize::from),
+        workers: workers(seeds),
         artifacts: Some(out.join("failures")),
         cancel: Arc::new(AtomicBool::new(false)),
         build,
+    }
+}
+
+/// Processes of this program; threads if it cannot tell where it is.
+fn workers(seeds: &Seeds) -> Workers {
+    let limits = Limits { wall: seeds.seed_wall_limit, memory_bytes: seeds.seed_memory_limit_mib * MIB };
+    match std::env::current_exe() {
+        Ok(program) => Workers::Processes { program, limits },
+        Err(_) => Workers::Threads,
     }
 }
 
@@ -307,7 +336,8 @@ fn run_sweep(sweep: Sweep) -> anyhow::Result<ExitCode> {
     let cancel = CancelToken::on_ctrl_c();
     let began = Instant::now();
     let started_at = apps::http::timestamp::rfc3339(job::now_ms());
-    let options = sweep_options(&sweep.seeds, &sweep.out, build_info::current());
+    let mut options = sweep_options(&sweep.seeds, &sweep.out, build_info::current());
+    options.lasts = sweep.lasts;
     let simulation = job::sweep_with_progress(&options, &cancel);
     let report = Report {
         schema_version: SCHEMA_VERSION,
@@ -433,7 +463,15 @@ fn warn_if_another_program(replay: &Replay, build: &BuildInfo) {
 fn run_bench(seeds: u64, determinism: u64, real: bool) -> anyhow::Result<ExitCode> {
     let scenario = Scenario::named("storm").context("the scenario `storm` is gone")?;
     let which = Which { scenario, faults: None };
-    let all = Seeds { seeds: determinism.max(1), first_seed: 0, jobs: None, which };
+    let Limits { wall: seed_wall_limit, .. } = Limits::default();
+    let all = Seeds {
+        seeds: determinism.max(1),
+        first_seed: 0,
+        jobs: None,
+        seed_wall_limit,
+        seed_memory_limit_mib: Limits::default().memory_bytes / MIB,
+        which,
+    };
     let sweep = SweepOptions {
         artifacts: None,
         ..sweep_options(&all, std::path::Path::new("."), build_info::current())

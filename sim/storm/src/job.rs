@@ -60,7 +60,7 @@ pub fn now_ms() -> u64 {
 
 /// Sweeps, with a bar on standard error.
 pub fn sweep_with_progress(options: &SweepOptions, cancel: &CancelToken) -> SimulationReport {
-    let bar = bar(options.seeds);
+    let bar = if options.lasts.is_some() { endless_bar() } else { bar(options.seeds) };
     let (mut violated, mut faults) = (0, 0);
     let mut done = |result: &SeedResult| {
         match result.verdict {
@@ -95,6 +95,14 @@ pub fn bar(seeds: u64) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(seeds), target).with_style(style.progress_chars("=> "));
     bar.enable_steady_tick(Duration::from_millis(250));
     bar
+}
+
+/// A bar for as many seeds as there will be.
+fn endless_bar() -> ProgressBar {
+    let template = "{msg:32} {spinner} {pos} seeds in {elapsed}, {per_sec}";
+    // A template that did not parse would still count.
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
+    bar(0).with_style(style)
 }
 
 /// Writes the report in all forms; gives the page.

@@ -8,6 +8,7 @@
 //! | [`aftermath`] | after the faults: does everything come back, and what is stored? |
 //! | [`run`] | one seed, from plan to verdict |
 //! | [`sweep`] | many seeds |
+//! | [`campaign`] | the processes that run them, and their limits |
 //! | [`determinism`] | one seed, one history: checked |
 //! | [`artifacts`] | what a failing seed leaves behind |
 //! | [`mod@bench`] | the figures that are promised, measured |
@@ -22,6 +23,7 @@ pub mod aftermath;
 pub mod artifacts;
 pub mod bench;
 pub mod build_info;
+pub mod campaign;
 pub mod cli;
 pub mod determinism;
 pub mod job;

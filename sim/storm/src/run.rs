@@ -1,6 +1,6 @@
 //! One seed: load under faults, heal, liveness, judgement.
 
-use crate::aftermath::Aftermath;
+use crate::aftermath::{Aftermath, RECOVERY};
 use crate::judging::{judge, report, timeline};
 use crate::panics;
 use crate::place::{place_clients, place_nodes, supervise};
@@ -26,6 +26,9 @@ use world::{Nemesis, Plan, PlanError, Recorder};
 
 /// How long a new cluster may take until it is ready.
 pub(crate) const BOOT: Duration = Duration::from_secs(20);
+
+/// What a rolling restart may take beyond its own time.
+const MOST_ROLLING_MS: u64 = 60_000;
 
 /// A seed that takes longer is given up and reported as a fault of the harness; most take a tenth of a
 /// second.
@@ -54,6 +57,8 @@ pub struct Keep {
     pub timeline: bool,
     /// Where the wall time goes.
     pub profile: bool,
+    /// Wall time after which the run is given up; `None`: a minute.
+    pub wall_limit: Option<Duration>,
 }
 
 /// What is known when the simulation ends.
@@ -91,7 +96,7 @@ pub fn run(plan: Plan, keep: Keep, replay: String) -> Result<Outcomes, PlanError
         disk_delay_max: micros(plan.world.disk_us_max),
         keep_events: keep.events,
         profile: keep.profile,
-        wall_limit: WALL_LIMIT,
+        wall_limit: keep.wall_limit.unwrap_or(WALL_LIMIT),
         ..Options::default()
     };
     let began = Instant::now();
@@ -99,14 +104,21 @@ pub fn run(plan: Plan, keep: Keep, replay: String) -> Result<Outcomes, PlanError
     let carried = plan.clone();
     let found = Found::default();
     let watched = found.clone();
-    let ran = Simulation::run(seed, options, move |world| drive(world, carried, knobs, watched));
+    let limit = simulated_limit(&plan);
+    let ran = Simulation::run(seed, options, move |world| async move {
+        time::timeout(limit, drive(world, carried, knobs, watched)).await
+    });
     let mut result =
         SeedResult { seed, replay, wall_seconds: began.elapsed().as_secs_f64(), ..SeedResult::default() };
     result.violations = found.lock().unwrap_or_else(PoisonError::into_inner).iter().map(report).collect();
     let facts = match ran {
-        Ok(facts) => facts,
-        Err(error) => {
-            failed(&mut result, panics::take(seed), &error.to_string());
+        Ok(Ok(facts)) => facts,
+        other => {
+            let error = match other {
+                Err(error) => error.to_string(),
+                Ok(_) => format!("simulated time limit: it did not end within {} s", limit.as_secs()),
+            };
+            failed(&mut result, panics::take(seed), &error);
             return Ok(Outcomes { result, history: Vec::new(), events: Vec::new(), plan, profile: None });
         }
     };
@@ -119,6 +131,15 @@ pub fn run(plan: Plan, keep: Keep, replay: String) -> Result<Outcomes, PlanError
     // The judges' share of the work belongs to the time that a seed takes.
     result.wall_seconds = began.elapsed().as_secs_f64();
     Ok(Outcomes { result, history: facts.history, events: facts.events, plan, profile })
+}
+
+/// A run ends when the load, the faults, the recovery and the reading of every series have; twice that is
+/// far too long.
+fn simulated_limit(plan: &Plan) -> Duration {
+    let faults = plan.faults.iter().map(|fault| fault.at_ms + fault.for_ms).max().unwrap_or(0);
+    let load = Duration::from_millis(plan.duration_ms.max(faults) + MOST_ROLLING_MS);
+    let series = u32::try_from(plan.knobs.get("series").copied().unwrap_or(6)).unwrap_or(u32::MAX);
+    (BOOT + load + RECOVERY * series.saturating_add(2)) * 2
 }
 
 fn with_judging(mut sections: [u64; 6], judging: Duration) -> [u64; 6] {

@@ -4,6 +4,7 @@ use reports::model::{SeedResult, SeedVerdict, SimulationReport};
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use storm::build_info;
+use storm::campaign::Workers;
 use storm::run::{Keep, run};
 use storm::scenario::Scenario;
 use storm::sweep::{SweepOptions, sweep};
@@ -17,7 +18,9 @@ fn swept(scenario: &str, first_seed: u64, seeds: u64) -> SimulationReport {
         scenario: Scenario::named(scenario).unwrap(),
         first_seed,
         seeds,
+        lasts: None,
         jobs: 2,
+        workers: Workers::Threads,
         artifacts: None,
         cancel: Arc::default(),
         build: build_info::current(),

@@ -38,7 +38,8 @@ fn complaints(kind: &'static str) -> Vec<String> {
 }
 
 fn each_kind_bites_and_is_survived(family: Family) {
-    let complaints: Vec<String> = FaultKind::names_of(family).iter().flat_map(|kind| complaints(kind)).collect();
+    let complaints: Vec<String> =
+        FaultKind::names_of(family).iter().flat_map(|kind| complaints(kind)).collect();
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 
