@@ -73,7 +73,7 @@ fn case_file(plan: &Plan, result: &SeedResult, build: &BuildInfo) -> String {
     for violation in result.violations.iter().take(3) {
         let _ = writeln!(text, "# {}: {}", violation.judge, violation.evidence.replace('\n', " "));
     }
-    for fault in &result.harness_fault {
+    if let Some(fault) = &result.harness_fault {
         let _ = writeln!(text, "# harness fault: {}", fault.replace('\n', " "));
     }
     let _ = writeln!(text, "# Replay: cargo storm replay <this file>");

@@ -5,7 +5,7 @@
 
 use crate::draw::{DrawInput, draw};
 use crate::nemesis::{Deeds, Nemesis};
-use crate::plan::Fault;
+use crate::plan::{Fault, FaultKind};
 use crate::record::Recorder;
 use check::Violation;
 use check::linearizability::Judgement;
@@ -136,10 +136,9 @@ impl Stage {
             machines.push(one.clone());
         }
         let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let input = DrawInput { machines, selectors: Vec::new(), duration_ms, max_faults: at_most };
-        let mut faults = draw(self.seed, &input);
-        faults.retain(|fault| kinds.contains(&fault.kind.name()));
-        faults
+        let kinds = FaultKind::NAMES.iter().copied().filter(|kind| kinds.contains(kind)).collect();
+        let (clients, selectors) = (Vec::new(), Vec::new());
+        draw(self.seed, &DrawInput { machines, clients, selectors, duration_ms, max_faults: at_most, kinds })
     }
 
     /// Who carries out faults on the machines: those that are placed when this is first called.

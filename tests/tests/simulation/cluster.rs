@@ -8,7 +8,7 @@ use storm::campaign::Workers;
 use storm::run::{Keep, run};
 use storm::scenario::Scenario;
 use storm::sweep::{SweepOptions, sweep};
-use world::FaultKind;
+use world::Profile;
 
 /// Seeds 0 to 99, run once for all tests that look at them.
 static SWEPT: LazyLock<SimulationReport> = LazyLock::new(|| swept("storm", 0, 100));
@@ -69,12 +69,12 @@ fn every_kind_of_fault_fires_and_bites() {
         *fired += fault.fired;
         *bit += fault.bit;
     }
-    for kind in FaultKind::NAMES {
+    for kind in Profile::Swarm.kinds() {
         let (fired, bit) = counts.get(kind).copied().unwrap_or_default();
         assert!(bit >= 1, "{kind} fired {fired} times and bit {bit} times");
         assert!(bit <= fired, "{kind} fired {fired} times and bit {bit} times");
     }
-    assert_eq!(counts.len(), FaultKind::NAMES.len());
+    assert_eq!(counts.len(), Profile::Swarm.kinds().len());
 }
 
 #[test]

@@ -7,7 +7,7 @@
 mod kind;
 mod profile;
 
-pub use profile::Profile;
+pub use profile::{Profile, UNTIL_REPLACEMENT};
 
 use crate::plan::{Fault, FaultKind};
 use rt::sim::rng::{Purpose, Rng};
