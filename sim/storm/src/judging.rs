@@ -6,12 +6,18 @@ use check::history::{Call, Operation, Outcome};
 use reports::model::{
     FaultBand, FaultCount, OperationCounts, OperationDot, SeedResult, SeedVerdict, Timeline, ViolationReport,
 };
+use rt::sim::sites::Kind;
 
 pub(crate) fn judge(result: &mut SeedResult, facts: &Facts) {
     let mut violations = std::mem::take(&mut result.violations);
     let own =
         |judge: &str, evidence: String| ViolationReport { judge: judge.into(), at_seconds: None, evidence };
     violations.extend(facts.sight.stops.iter().map(|stop| own("no-stop", stop.clone())));
+    violations.extend(facts.broken_laws.iter().map(|broken| ViolationReport {
+        judge: "always".into(),
+        at_seconds: Some(broken.at_ns as f64 / 1e9),
+        evidence: broken.to_string(),
+    }));
     if !facts.booted {
         let text =
             format!("the cluster was not ready {} s after its start, without any fault", BOOT.as_secs());
@@ -34,6 +40,13 @@ pub(crate) fn judge(result: &mut SeedResult, facts: &Facts) {
     result.events = facts.event_count;
     result.elections = facts.sight.elections;
     result.operations = count(&facts.history);
+    let counted = |kinds: &[Kind]| {
+        let sites =
+            facts.sites.iter().filter(|count| kinds.contains(&count.site.kind()) && count.reached > 0);
+        sites.map(|count| (count.site.name().to_owned(), count.reached)).collect()
+    };
+    result.reached = counted(&[Kind::Sometimes, Kind::Reachable]);
+    result.buggified = counted(&[Kind::Buggify]);
     let fault = |(kind, counts): (&&str, &world::nemesis::Counts)| FaultCount {
         kind: (*kind).to_owned(),
         armed: counts.armed,

@@ -14,6 +14,7 @@ use rt::profile::Section;
 use rt::sim::machine::MachineId;
 use rt::sim::net::Latency;
 use rt::sim::rng::{Purpose, Rng};
+use rt::sim::sites::{Broken, SiteCount};
 use rt::sim::trace::Event;
 use rt::sim::{Options, Simulation, World};
 use rt::time;
@@ -76,6 +77,8 @@ pub(crate) struct Facts {
     pub(crate) events: Vec<(Event, String)>,
     pub(crate) machines: Vec<String>,
     pub(crate) profile: Option<[u64; 6]>,
+    pub(crate) sites: Vec<SiteCount>,
+    pub(crate) broken_laws: Vec<Broken>,
 }
 
 /// Runs `plan`. `replay` is the command that runs it again.
@@ -94,6 +97,7 @@ pub fn run(plan: Plan, keep: Keep, replay: String) -> Result<Outcomes, PlanError
         short_io_chance: plan.world.short_io_percent as f64 / 100.0,
         disk_delay_min: micros(plan.world.disk_us_min),
         disk_delay_max: micros(plan.world.disk_us_max),
+        buggify: plan.world.buggify,
         keep_events: keep.events,
         profile: keep.profile,
         wall_limit: keep.wall_limit.unwrap_or(WALL_LIMIT),
@@ -185,6 +189,8 @@ async fn drive(world: Arc<World>, plan: Plan, knobs: Knobs, found: Found) -> Fac
         events: Vec::new(),
         machines: machine_names(knobs.workers()),
         profile: None,
+        sites: Vec::new(),
+        broken_laws: Vec::new(),
     };
     let judge_machine = client_machines[0];
     let nemesis = nemesis(&world, &watch, &names, machines.clone());
@@ -197,6 +203,8 @@ async fn drive(world: Arc<World>, plan: Plan, knobs: Knobs, found: Found) -> Fac
     facts.load_from_ns = world.now_ns();
     if facts.booted {
         load(&world, &plan, &knobs, &client_machines, &recorder, &nemesis).await;
+        // The code has made enough trouble, too.
+        world.stop_buggify();
         let after = aftermath.clone();
         facts.liveness = on(&world, judge_machine, async move { after.liveness().await }).await;
         facts.final_state =
@@ -208,6 +216,8 @@ async fn drive(world: Arc<World>, plan: Plan, knobs: Knobs, found: Found) -> Fac
     facts.sight = watch.sight(&names);
     facts.end_ns = world.now_ns();
     facts.profile = world.take_profile();
+    facts.sites = world.site_counts();
+    facts.broken_laws = world.broken_laws();
     let trace = world.trace();
     facts.event_hash = trace.hash();
     facts.event_count = trace.count();

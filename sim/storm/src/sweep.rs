@@ -6,10 +6,12 @@ use crate::campaign::{Seat, Task, Workers, resident_bytes};
 use crate::run::{Keep, run};
 use crate::scenario::Scenario;
 use reports::model::{BuildInfo, Expected, MemoryUse, SeedResult, SeedVerdict, SimulationReport};
+use rt::sim::sites::{Kind, Site};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
+use world::Profile;
 
 /// Held seeds that a report keeps one by one; more are only summed up, so that a campaign of a million
 /// seeds fits into memory.
@@ -94,7 +96,11 @@ pub fn sweep(options: &SweepOptions, mut done: impl FnMut(&SeedResult)) -> Simul
 /// What a campaign of the scenario has to meet.
 fn expected(scenario: &Scenario) -> Expected {
     let faults = scenario.kinds().into_iter().map(str::to_owned).collect();
-    Expected { faults, states: Vec::new() }
+    // What some kinds of faults never lead to is no fault of a campaign without the others.
+    let all = scenario.faults == Profile::Swarm;
+    let is_state = |site: &&Site| matches!(site.kind(), Kind::Sometimes | Kind::Reachable);
+    let states = rt::sim::sites().into_iter().filter(|site| all && is_state(site));
+    Expected { faults, states: states.map(|site| site.name().to_owned()).collect() }
 }
 
 /// One seed after the other, until there are none left.
