@@ -53,7 +53,7 @@ async fn node(options: server::NodeOptions, machine: String, endings: mpsc::Unbo
     let (reason, store) = match server::start(options).await {
         Err(error) => (error.to_string(), is_store_error(&error)),
         Ok(mut node) => match node.ended().await {
-            Err(error) => (error.to_string(), matches!(error, DriverError::Store(_))),
+            Err(error) => (error.to_string(), error.is_store()),
             Ok(()) => ("its driver ended".into(), false),
         },
     };

@@ -98,7 +98,9 @@ impl Scenario {
         let mut rng = Rng::numbered(seed, Purpose::Plan, 1);
         let knobs = if self.fixed { bench_knobs() } else { draw_knobs(&mut rng) };
         let duration_ms = if self.fixed { 60_000 } else { rng.between(8, 25) * 1000 };
-        let world = if self.fixed { WorldKnobs::default() } else { draw_world(&mut rng) };
+        let mut world = if self.fixed { WorldKnobs::default() } else { draw_world(&mut rng) };
+        // A calm day is calm in the code too.
+        world.buggify &= self.faults != Profile::Calm;
         let mut plan =
             Plan { scenario: self.name.into(), seed, duration_ms, world, knobs, faults: Vec::new() };
         plan.faults = faults_for(&plan, self.kinds());
