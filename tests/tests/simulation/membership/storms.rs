@@ -35,6 +35,7 @@ fn leaders_crash_at_every_stage_of_a_change() {
         let mut rng = Rng::numbered(town.seed, Purpose::Plan, 1);
         crash_somebody(&town, &mut rng, 5).await;
         town.settled(&[1, 2, 4, 5], 2 * CHANGE).await;
+        time::sleep(2 * SECOND).await;
         town.close().await;
     });
 }
