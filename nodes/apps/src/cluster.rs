@@ -2,6 +2,7 @@
 
 use crate::http::error::ApiError;
 use crate::http::metrics::NodeMetrics;
+use crate::http::rate_limit::RateLimit;
 use crate::meta::{Placement, View};
 use crate::partition;
 use replica::driver::Status;
@@ -67,6 +68,8 @@ pub struct ClusterOptions {
     pub deadline: Duration,
     /// Largest request body.
     pub max_body_bytes: usize,
+    /// What one client may ask of this listener; `None` is no limit.
+    pub rate_limit: Option<RateLimit>,
 }
 
 impl Cluster {

@@ -83,8 +83,9 @@ impl Client {
                 Err(error) => error,
             };
             maybe_done |= matches!(error, CallError::Unknown(_));
-            let final_refusal =
-                matches!(&error, CallError::Rejected { status, .. } if (400..500).contains(status));
+            // 429 says nothing about an earlier try, and passes.
+            let final_refusal = matches!(&error, CallError::Rejected { status, .. }
+                if (400..500).contains(status) && *status != 429);
             if key.is_none() || final_refusal || Instant::now() >= deadline {
                 // An earlier try may have been done, whatever the last one says.
                 let doubtful = maybe_done && !final_refusal;

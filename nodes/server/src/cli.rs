@@ -5,6 +5,7 @@ use crate::embedded::{Cluster, EmbeddedOptions};
 use crate::node;
 use crate::options::{NodeOptions, Profile, Role};
 use anyhow::{Context, bail};
+use apps::http::rate_limit::RateLimit;
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -140,6 +141,9 @@ struct Run {
     /// Partitions of a new cluster.
     #[arg(long)]
     partitions: Option<u32>,
+    /// What one client (an IP address) may ask of this node: 100/s, 20/min, 5000/h. Without it: no limit.
+    #[arg(long)]
+    rate_limit: Option<RateLimit>,
     /// TOML file with the same keys; flags go before it.
     #[arg(long)]
     config: Option<PathBuf>,
@@ -351,6 +355,8 @@ fn merge(run: Run, file: FileConfig) -> anyhow::Result<NodeOptions> {
     options.allow_dev_token = run.allow_dev_token;
     options.partitions = run.partitions.or(file.partitions).unwrap_or(options.partitions);
     options.max_body_bytes = file.max_body_bytes.unwrap_or(options.max_body_bytes);
+    let rate = file.rate_limit.as_deref().map(str::parse).transpose().map_err(anyhow::Error::msg)?;
+    options.rate_limit = run.rate_limit.or(rate);
     if let Some(ms) = file.request_deadline_ms {
         options.request_deadline = Duration::from_millis(ms);
     }

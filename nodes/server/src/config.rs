@@ -30,6 +30,8 @@ pub struct FileConfig {
     pub partitions: Option<u32>,
     /// Largest request body.
     pub max_body_bytes: Option<usize>,
+    /// What one client may ask of this node: `100/s`, `20/min`, `5000/h`.
+    pub rate_limit: Option<String>,
     /// How long a request may take inside the cluster.
     pub request_deadline_ms: Option<u64>,
 }

@@ -87,6 +87,7 @@ fn cluster_options(options: &NodeOptions, name: &str) -> ClusterOptions {
         token: options.token.clone(),
         deadline: options.request_deadline,
         max_body_bytes: options.max_body_bytes,
+        rate_limit: options.rate_limit,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a node is started with, and what is refused.
 
 use crate::topology::Topology;
+use apps::http::rate_limit::RateLimit;
 use replica::NodeId;
 use replica::observe::Observer;
 use rt::http::ServeOptions;
@@ -155,6 +156,8 @@ pub struct NodeOptions {
     pub request_deadline: Duration,
     /// Largest request body.
     pub max_body_bytes: usize,
+    /// What one client (an IP address) may ask of this node; `None` is no limit.
+    pub rate_limit: Option<RateLimit>,
     /// Limits of the HTTP server.
     pub http: ServeOptions,
     /// Raft's pace and limits.
@@ -223,6 +226,7 @@ impl NodeOptions {
             cluster: 1,
             request_deadline: Duration::from_secs(5),
             max_body_bytes: 64 << 10,
+            rate_limit: None,
             http: ServeOptions::default(),
             tuning: Tuning::default(),
             observer: None,

@@ -17,6 +17,7 @@
 //! | real-time reads | Herlihy and Wing, linearizability | [`client::real_time_reads`] |
 //! | append order | Jepsen Elle, list-append (prefixes) | [`client::append_order`] |
 //! | linearizability | Herlihy and Wing 1990; Lowe 2017; Knossos, porcupine | [`mod@linearizability`] |
+//! | limits | the sliding-window contract of the rate limiter | [`limits`] |
 //! | liveness | TigerBeetle's VOPR | [`liveness`] |
 //!
 //! For append-only lists with unique values, append order and real-time reads together are
@@ -28,6 +29,7 @@ pub mod client;
 pub mod exact_sum;
 pub mod final_state;
 pub mod history;
+pub mod limits;
 pub mod linearizability;
 pub mod liveness;
 pub mod observation;
@@ -37,6 +39,7 @@ pub mod violation;
 pub use client::judge_history;
 pub use exact_sum::{ExactSum, exact_sum};
 pub use final_state::{FinalState, SeriesFinal};
+pub use limits::{Admission, Rate, judge_limits};
 pub use liveness::{LivenessFacts, LivenessProbe, judge_liveness};
 pub use raft::RaftJudges;
 pub use violation::{Judge, MAX_VIOLATIONS_PER_JUDGE, Violation};

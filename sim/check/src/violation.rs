@@ -50,13 +50,15 @@ pub enum Judge {
     AppendOrder,
     /// Every object behaves as if its operations happened one at a time, each between call and answer.
     Linearizability,
+    /// A client never gets more than its rate in any window, on any clock.
+    Limits,
     /// After the faults heal, service comes back within its bound.
     Liveness,
 }
 
 impl Judge {
     /// All judges, in the order of this page.
-    pub const ALL: [Judge; 13] = [
+    pub const ALL: [Judge; 14] = [
         Judge::ElectionSafety,
         Judge::LogMatching,
         Judge::LeaderCompleteness,
@@ -69,6 +71,7 @@ impl Judge {
         Judge::RealTimeReads,
         Judge::AppendOrder,
         Judge::Linearizability,
+        Judge::Limits,
         Judge::Liveness,
     ];
 
@@ -87,6 +90,7 @@ impl Judge {
             Judge::RealTimeReads => "real-time-reads",
             Judge::AppendOrder => "append-order",
             Judge::Linearizability => "linearizability",
+            Judge::Limits => "limits",
             Judge::Liveness => "liveness",
         }
     }

@@ -3,13 +3,14 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`stage`] | worlds of idle machines for the tests here |
+//! | [`trio`] | three nodes and a client |
 //! | [`cuts`], [`dead_ends`] | cut ways; what peers of a dead machine notice |
 //! | [`links`], [`clogs`], [`datagrams`] | degraded links; clogs and flapping; datagrams on them |
 //! | [`half_open`] | connections of which one end knows more than the other; blocked connects |
 //! | [`machines`], [`afterlife`] | crash, power loss, pause, restart; nothing acts after its death |
 //! | [`disk`], [`crash_points`] | what is left of writes and of names |
 //! | [`disk_faults`] | errors, slowness and damage |
-//! | [`clocks`] | clocks that go wrong, each machine's own |
+//! | [`clocks`], [`bad_clocks`] | clocks that go wrong, and what they decide: limits, timeouts, elections |
 //! | [`sites`] | trouble on purpose, laws and states in the code |
 //! | [`endings`] | how a simulation itself ends |
 //! | [`determinism`] | one seed, one history |
@@ -20,6 +21,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests read real files from outside the simulation")]
 
 mod afterlife;
+mod bad_clocks;
 mod cases;
 mod clocks;
 mod clogs;
@@ -40,3 +42,4 @@ mod membership;
 mod plans;
 mod sites;
 mod stage;
+mod trio;

@@ -1,6 +1,7 @@
 //! Marks in the code: trouble on purpose, laws, states to be reached; the catalogue of all of them.
 
-use crate::stage::{MS, idle, on, run};
+use crate::stage::{MS, SECOND, idle, on, run};
+use crate::trio::trio;
 use rt::sim::sites::{Kind, SiteCount};
 use rt::sim::{Options, World, sites};
 use rt::time::sleep;
@@ -127,4 +128,49 @@ fn every_site_has_a_name_of_its_own_and_is_known_before_it_is_reached() {
 #[allow(dead_code, reason = "it stands here to be found by the linker")]
 pub fn never_called(_: &World) {
     rt::reachable!("test: never come by");
+}
+
+#[test]
+fn marks_in_the_nodes_make_trouble_and_break_no_promise() {
+    let (mut fired, mut reached) = (BTreeSet::new(), BTreeSet::new());
+    for seed in 0..12 {
+        let options = Options { buggify: true, ..Options::default() };
+        let (counts, broken, (done, failed)) = run(seed, options, |world| async move {
+            let trio = trio(&world, |options| {
+                options.tuning.compact_after_entries = 40;
+                options.tuning.trailing_entries = 3;
+            })
+            .await;
+            let mut sums = (0, 0);
+            for node in &trio.nodes {
+                let (done, failed) = trio.write(&world, 5 * SECOND).await;
+                sums = (sums.0 + done, sums.1 + failed);
+                world.power_loss(*node);
+                let (done, failed) = trio.write(&world, 5 * SECOND).await;
+                sums = (sums.0 + done, sums.1 + failed);
+                world.start(*node);
+            }
+            world.stop_buggify();
+            let (done, failed) = trio.write(&world, 5 * SECOND).await;
+            assert!(failed == 0 && done > 20, "after all trouble {done} writes were done, {failed} not");
+            (world.site_counts(), world.broken_laws(), sums)
+        });
+        assert!(broken.is_empty(), "seed {seed}: {broken:?}");
+        assert!(done > 10 * failed, "seed {seed}: {done} writes were done, {failed} not");
+        for count in counts.iter().filter(|count| count.reached > 0) {
+            let seen = if count.site.kind() == Kind::Buggify { &mut fired } else { &mut reached };
+            seen.insert(count.site.name());
+        }
+    }
+    assert!(fired.len() >= 8, "of {fired:?}");
+    for state in [
+        "driver: a log was compacted",
+        "driver: leadership was handed over to the group's home",
+        "driver: a snapshot was installed over a log with entries",
+        "gateway: a refusal named the leader",
+        "gateway: a request was forwarded to another node",
+        "group: a retry was answered from the dedup table",
+    ] {
+        assert!(reached.contains(state), "{state}: never; only {reached:?}");
+    }
 }

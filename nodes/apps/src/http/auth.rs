@@ -9,7 +9,7 @@ use http::header;
 use subtle::ConstantTimeEq;
 
 /// Paths that anybody may ask: they tell an orchestrator no more than whether to restart the node.
-const OPEN: [&str; 2] = ["/livez", "/readyz"];
+pub(super) const OPEN: [&str; 2] = ["/livez", "/readyz"];
 
 /// Lets a request pass or answers 401.
 pub async fn check(State(cluster): State<Cluster>, request: Request, next: Next) -> Response {

@@ -1,5 +1,6 @@
 //! Every error a request can meet, and the one place where errors become HTTP.
 
+use super::rate_limit::RateLimit;
 use crate::meta::Refused;
 use axum::response::{IntoResponse, Response};
 use client::problem::{MEDIA_TYPE, Problem};
@@ -39,6 +40,14 @@ pub enum ApiError {
     /// No or a wrong token.
     #[error("send the header `Authorization: Bearer <token>` with this cluster's token")]
     Unauthorized,
+    /// The client is over its rate, or there is no room to count for one more client.
+    #[error("one client may send {rate} here; try again in {} ms", retry_after.as_millis() + 1)]
+    TooManyRequests {
+        /// The limit.
+        rate: RateLimit,
+        /// How long it has to wait at least.
+        retry_after: Duration,
+    },
     /// No such metric.
     #[error("there is no metric named {0:?}")]
     UnknownMetric(String),
@@ -92,6 +101,7 @@ impl ApiError {
                 (S::UNSUPPORTED_MEDIA_TYPE, "content-type", "Content type not understood")
             }
             ApiError::Unauthorized => (S::UNAUTHORIZED, "unauthorized", "Token missing or wrong"),
+            ApiError::TooManyRequests { .. } => (S::TOO_MANY_REQUESTS, "rate-limit", "Too many requests"),
             ApiError::UnknownMetric(_) => (S::NOT_FOUND, "unknown-metric", "No such metric"),
             ApiError::UnknownPath(_) => (S::NOT_FOUND, "unknown-path", "No such path"),
             ApiError::Method { .. } => (S::METHOD_NOT_ALLOWED, "method", "Method not allowed"),
@@ -152,6 +162,11 @@ impl IntoResponse for ApiError {
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
         let headers = response.headers_mut();
+        if let ApiError::TooManyRequests { retry_after, .. } = self {
+            // Whole seconds, rounded up: who comes back then is let in.
+            let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

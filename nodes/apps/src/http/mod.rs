@@ -5,6 +5,8 @@ pub mod body;
 pub mod error;
 pub mod exposition;
 pub mod health;
+pub mod limiter;
 pub mod metrics;
+pub mod rate_limit;
 pub mod router;
 pub mod timestamp;

@@ -1,6 +1,7 @@
 //! All routes of a listener in one router.
 
 use super::error::ApiError;
+use super::rate_limit::{self, Gate};
 use super::{auth, exposition, health, metrics};
 use crate::cluster::Cluster;
 use crate::{meta, raftmetrics};
@@ -11,7 +12,7 @@ use axum::routing::get;
 
 /// The router of a listener. A new app's routes are merged here.
 pub fn router(cluster: Cluster) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/health", get(health::health))
@@ -21,9 +22,13 @@ pub fn router(cluster: Cluster) -> Router {
         .merge(raftmetrics::routes::routes())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(unknown_path)
-        .layer(middleware::from_fn_with_state(cluster.clone(), auth::check))
-        .layer(middleware::from_fn_with_state(cluster.clone(), metrics::measure))
-        .with_state(cluster)
+        .layer(middleware::from_fn_with_state(cluster.clone(), auth::check));
+    // Before the token is looked at and a byte of the body is read.
+    let limited = match cluster.options().rate_limit {
+        Some(rate) => routes.layer(middleware::from_fn_with_state(Gate::new(rate), rate_limit::check)),
+        None => routes,
+    };
+    limited.layer(middleware::from_fn_with_state(cluster.clone(), metrics::measure)).with_state(cluster)
 }
 
 async fn unknown_path(request: Request) -> ApiError {
