@@ -87,7 +87,6 @@ pub async fn check(
     match admitted {
         Ok(()) => next.run(request).await,
         Err(RetryAfter(retry_after)) => {
-            rt::reachable!("http: a client was over its rate");
             ApiError::TooManyRequests { rate: gate.rate, retry_after }.into_response()
         }
     }

@@ -31,6 +31,9 @@ struct Part {
 impl Driver {
     /// One round over all groups. Returns false when there was nothing to do.
     pub(super) async fn round(&mut self) -> Result<bool, DriverError> {
+        if rt::buggify!("driver: a round takes long", 0.01) {
+            rt::time::sleep(self.options.tick).await;
+        }
         let mut parts = Vec::new();
         let mut changes = Changes { groups: Vec::new(), staged: std::mem::take(&mut self.staged) };
         let mut must_write = !changes.staged.is_empty();

@@ -16,7 +16,9 @@ use crate::options::GroupSpec;
 use crate::{GroupId, NodeId};
 use backend::Backend;
 use raft::eraftpb::Entry;
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+};
 use rt::disk;
 use std::ops::Bound;
 use std::path::Path;
@@ -141,6 +143,8 @@ impl Store {
             transaction.open_table(LOG)?;
             transaction.open_table(STATE)?;
             // A snapshot that was being received when the node stopped is begun anew by its sender.
+            let unfinished = transaction.open_table(STAGING)?.len()? > 0;
+            rt::sometimes!(unfinished, "store: a start found the pieces of an unfinished snapshot");
             transaction.delete_table(STAGING)?;
             transaction.open_table(STAGING)?;
         }

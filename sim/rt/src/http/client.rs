@@ -129,10 +129,7 @@ impl Client {
                 Ok(Ok(response)) => return self.finish(host, connection, response, deadline).await,
                 Ok(Err(mut error)) => match error.take_message() {
                     // Not a byte was sent: another connection may take it.
-                    Some(unsent) => {
-                        crate::reachable!("http client: a pooled connection turned out to be closed");
-                        request = unsent;
-                    }
+                    Some(unsent) => request = unsent,
                     None => return Err(RequestError::Lost { host: host.into(), source: error.into_error() }),
                 },
             }
