@@ -193,7 +193,7 @@ async fn drive(world: Arc<World>, plan: Plan, knobs: Knobs, found: Found) -> Fac
         broken_laws: Vec::new(),
     };
     let judge_machine = client_machines[0];
-    let nemesis = nemesis(&world, &watch, &names, machines.clone());
+    let nemesis = nemesis(&world, &watch, machines.clone());
     let clients = client_names(knobs.clients()).into_iter().zip(client_machines[1..].iter().copied());
     let nemesis = nemesis.with_clients(clients.collect());
     supervise(nemesis.clone(), watch.clone(), machines, endings);
@@ -257,16 +257,11 @@ fn aftermath(world: &Arc<World>, knobs: &Knobs, names: &BTreeMap<u64, String>) -
     }
 }
 
-fn nemesis(
-    world: &Arc<World>,
-    watch: &Arc<Watch>,
-    names: &BTreeMap<u64, String>,
-    machines: BTreeMap<String, MachineId>,
-) -> Nemesis {
-    let (watch, names) = (watch.clone(), names.clone());
+fn nemesis(world: &Arc<World>, watch: &Arc<Watch>, machines: BTreeMap<String, MachineId>) -> Nemesis {
+    let watch = watch.clone();
     let resolve = move |selector: &str| {
         let group = selector.strip_prefix("@leader:")?.parse().ok()?;
-        names.get(&watch.leader(group)?).cloned()
+        watch.machine_of(watch.leader(group)?)
     };
     Nemesis::new(world.clone(), machines, Arc::new(resolve))
 }
