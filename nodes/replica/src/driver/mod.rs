@@ -27,6 +27,10 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Events taken in one round at most, so that a flood does not keep raft from the disk.
 const EVENTS_PER_ROUND: usize = 4096;
+/// Ticks between two looks for damage in the store.
+const SCRUB_TICKS: u64 = 10;
+/// Blocks of the store looked at each time.
+const SCRUB_BLOCKS: u64 = 32;
 
 /// What comes to the driver.
 pub enum Event {
@@ -192,6 +196,7 @@ pub struct Driver {
     pub(crate) commits: u64,
     pub(crate) snapshots: BTreeMap<GroupId, u64>,
     pub(crate) stopping: Option<u32>,
+    pub(crate) ticks: u64,
 }
 
 impl Driver {
@@ -222,6 +227,7 @@ impl Driver {
             commits: 0,
             snapshots: BTreeMap::new(),
             stopping: None,
+            ticks: 0,
         };
         driver.open_found().await?;
         Ok(driver)
@@ -235,7 +241,10 @@ impl Driver {
         let mut ticks = time::interval(self.options.tick);
         loop {
             rt::select! {
-                () = ticks.tick() => self.tick(),
+                () = ticks.tick() => {
+                    self.tick();
+                    self.scrub().await?;
+                }
                 event = self.events.recv() => match event {
                     Some(event) => self.take(event).await?,
                     None => return Ok(()),
@@ -254,6 +263,16 @@ impl Driver {
                 return self.flush().await;
             }
         }
+    }
+
+    /// Looks for damage in a little of the store now and then, so that none lies there for long.
+    async fn scrub(&mut self) -> Result<(), DriverError> {
+        self.ticks += 1;
+        if self.ticks % SCRUB_TICKS == 0 {
+            let store = self.store.clone();
+            rt::task::blocking(move || store.scrub(SCRUB_BLOCKS)).await?;
+        }
+        Ok(())
     }
 
     pub(crate) fn observe(&self, group: GroupId, step: Step) {

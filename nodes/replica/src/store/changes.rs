@@ -6,7 +6,7 @@ use crate::machine::RowChange;
 use crate::members::Members;
 use crate::options::GroupSpec;
 use raft::eraftpb::{Entry, HardState};
-use redb::{Database, WriteTransaction};
+use redb::WriteTransaction;
 use serde::{Deserialize, Serialize};
 
 /// A place in a log.
@@ -190,8 +190,7 @@ pub struct GroupChanges {
 }
 
 impl Changes {
-    pub(super) fn commit(&self, database: &Database) -> Result<(), StoreError> {
-        let transaction = database.begin_write()?;
+    pub(super) fn write(&self, transaction: &WriteTransaction) -> Result<(), StoreError> {
         if !self.staged.is_empty() {
             let mut staging = transaction.open_table(STAGING)?;
             for (group, number, bytes) in &self.staged {
@@ -202,9 +201,8 @@ impl Changes {
             }
         }
         for group in &self.groups {
-            group.write(&transaction)?;
+            group.write(transaction)?;
         }
-        transaction.commit()?;
         Ok(())
     }
 }

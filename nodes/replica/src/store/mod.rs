@@ -1,12 +1,19 @@
 //! One redb file per node: the logs of all groups, their hard states, and the rows of their state
-//! machines with the applied index. One [`Changes`] is one transaction and one fsync.
+//! machines with the applied index. One [`Changes`] is one transaction and one fsync. Beneath redb lie
+//! blocks with checksums ([`blocks`]): what has rotted is noticed, never served.
 
 mod backend;
+mod blocks;
 mod changes;
+mod error;
 mod log;
+mod open;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 pub use changes::{Changes, GroupChanges, GroupRecord, Position};
+pub use error::StoreError;
 pub use log::GroupLog;
 pub use snapshot::{Chunk, SnapshotReader, decode_rows};
 
@@ -14,10 +21,11 @@ use crate::codec;
 use crate::machine::{Row, Stored};
 use crate::options::GroupSpec;
 use crate::{GroupId, NodeId};
-use backend::Backend;
+use blocks::Blocks;
 use raft::eraftpb::Entry;
 use redb::{
     Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+    WriteTransaction,
 };
 use rt::disk;
 use std::ops::Bound;
@@ -25,10 +33,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// Version of everything below; a file of another version is not opened.
-pub const FORMAT: u64 = 1;
+pub const FORMAT: u64 = 2;
 
-/// Name of the file in the data folder.
-const FILE: &str = "replica.redb";
 /// Ending of files that were set aside.
 const ASIDE: &str = "damaged";
 /// Key in [`META`]: whose data these are.
@@ -38,64 +44,15 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const GROUPS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("groups");
 const LOG: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("log");
 const STATE: TableDefinition<'_, (u64, &[u8]), &[u8]> = TableDefinition::new("state");
+/// The key in [`GROUPS`] under which the number of the newest commit stands. No group has this number.
+const NEWEST_COMMIT: u64 = u64::MAX;
 const STAGING: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("staging");
-
-/// Why the store cannot go on. What is on the disk after an error is unknown: the node must stop.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The disk said no.
-    #[error("disk: {0}")]
-    Io(#[from] std::io::Error),
-    /// redb said no.
-    #[error("store: {0}")]
-    Redb(Box<redb::Error>),
-    /// The file belongs to another node or cluster, or has another format.
-    #[error("{what} of the data folder is {found}, this node's is {expected}")]
-    Foreign {
-        /// `format`, `cluster` or `node`.
-        what: &'static str,
-        /// In the file.
-        found: u64,
-        /// In the options.
-        expected: u64,
-    },
-    /// Bytes that were not written by us, or have rotted.
-    #[error("damaged data in group {group}: {reason}")]
-    Damaged {
-        /// Group.
-        group: GroupId,
-        /// Which row and why.
-        reason: String,
-    },
-    /// Another process uses the data folder.
-    #[error("the data folder is in use by another process")]
-    InUse,
-}
-
-impl StoreError {
-    /// True if data is lost. The node must not vote, and must be rebuilt from its peers; anything else may
-    /// be over when it is started again.
-    pub fn is_damage(&self) -> bool {
-        matches!(self, StoreError::Damaged { .. })
-    }
-}
-
-/// redb has an error type per operation; here they all mean that the node must stop.
-macro_rules! from_redb {
-    ($($error:ident),*) => {$(
-        impl From<redb::$error> for StoreError {
-            fn from(error: redb::$error) -> Self {
-                StoreError::Redb(Box::new(error.into()))
-            }
-        }
-    )*};
-}
-from_redb!(CommitError, DatabaseError, StorageError, TableError, TransactionError);
 
 /// The file. Clones share it. Every method blocks: call it inside `rt::task::blocking`.
 #[derive(Clone)]
 pub struct Store {
     database: Arc<Database>,
+    blocks: Arc<Blocks>,
 }
 
 /// A group as found on the disk.
@@ -112,17 +69,57 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn open(data: &Path, cluster: u64, cache_bytes: usize) -> Result<Self, StoreError> {
-        disk::create_durable_dir(data)?;
-        let file = disk::open(&data.join(FILE))?;
-        file.lock().map_err(|error| match error.kind() {
-            std::io::ErrorKind::WouldBlock => StoreError::InUse,
-            _ => StoreError::Io(error),
-        })?;
-        let database = Database::builder().set_cache_size(cache_bytes).create_with_backend(Backend(file))?;
-        disk::sync_dir(data)?;
-        let store = Store { database: Arc::new(database) };
-        store.identify(cluster)?;
+        let (database, blocks) = open::open(data, cache_bytes)?;
+        let store = Store { database: Arc::new(database), blocks };
+        store.judged(store.check_newest_commit())?;
+        store.judged(store.identify(cluster))?;
         Ok(store)
+    }
+
+    /// redb falls back one commit if the newest one is torn. It must not if that one was durable once.
+    fn check_newest_commit(&self) -> Result<(), StoreError> {
+        let found = match self.database.begin_read()?.open_table(GROUPS) {
+            Ok(groups) => newest_commit(&groups)?,
+            Err(redb::TableError::TableDoesNotExist(_)) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        let expected = self.blocks.marker();
+        if found < expected {
+            let reason = format!("commit {expected} was durable, and the newest one is {found}");
+            return Err(StoreError::DamagedFile { reason });
+        }
+        Ok(())
+    }
+
+    /// Gives a transaction its number and commits it.
+    fn seal(&self, transaction: WriteTransaction) -> Result<(), StoreError> {
+        let number = {
+            let mut groups = transaction.open_table(GROUPS)?;
+            let number = newest_commit(&groups)? + 1;
+            groups.insert(NEWEST_COMMIT, number.to_le_bytes().as_slice())?;
+            number
+        };
+        transaction.commit()?;
+        self.blocks.mark_synced(number);
+        Ok(())
+    }
+
+    /// redb tells damage once, and then only that something is wrong: whoever asks again hears the same.
+    fn judged<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        judged(&self.blocks, result)
+    }
+
+    /// Looks at the next `blocks` blocks of the file, and begins anew after the last. Tells as well of
+    /// damage that anybody else has found.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the node must stop then.
+    pub fn scrub(&self, blocks: u64) -> Result<(), StoreError> {
+        self.judged(self.blocks.scrub(blocks).map_err(StoreError::from))?;
+        match self.blocks.damage() {
+            None => Ok(()),
+            Some(reason) => Err(StoreError::DamagedFile { reason: reason.to_owned() }),
+        }
     }
 
     fn identify(&self, cluster: u64) -> Result<(), StoreError> {
@@ -148,8 +145,7 @@ impl Store {
             transaction.delete_table(STAGING)?;
             transaction.open_table(STAGING)?;
         }
-        transaction.commit()?;
-        Ok(())
+        self.seal(transaction)
     }
 
     /// The node that the data belong to; `None` as long as nobody has said so.
@@ -194,6 +190,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn spec(&self, group: GroupId) -> Result<Option<GroupSpec>, StoreError> {
+        self.judged(self.find_spec(group))
+    }
+
+    fn find_spec(&self, group: GroupId) -> Result<Option<GroupSpec>, StoreError> {
         let transaction = self.database.begin_read()?;
         let groups = transaction.open_table(GROUPS)?;
         let Some(record) = groups.get(group)? else { return Ok(None) };
@@ -210,12 +210,16 @@ impl Store {
 
     /// Keeps `value` under `key`, durably, unless there is one; gives what is there.
     fn keep_first(&self, key: &str, value: u64) -> Result<u64, StoreError> {
+        self.judged(self.keep_first_unjudged(key, value))
+    }
+
+    fn keep_first_unjudged(&self, key: &str, value: u64) -> Result<u64, StoreError> {
         if let Some(found) = self.number(key)? {
             return Ok(found);
         }
         let transaction = self.database.begin_write()?;
         transaction.open_table(META)?.insert(key, value)?;
-        transaction.commit()?;
+        self.seal(transaction)?;
         Ok(value)
     }
 
@@ -224,6 +228,10 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn groups(&self) -> Result<Vec<FoundGroup>, StoreError> {
+        self.judged(self.find_groups())
+    }
+
+    fn find_groups(&self) -> Result<Vec<FoundGroup>, StoreError> {
         let transaction = self.database.begin_read()?;
         let groups = transaction.open_table(GROUPS)?;
         let log = transaction.open_table(LOG)?;
@@ -231,6 +239,9 @@ impl Store {
         for group in groups.iter()? {
             let (group, record) = group?;
             let group = group.value();
+            if group == NEWEST_COMMIT {
+                continue;
+            }
             let damaged = |reason: String| StoreError::Damaged { group, reason };
             let record = GroupRecord::decode(record.value()).map_err(|e| damaged(format!("record: {e}")))?;
             let mut entries = Vec::new();
@@ -255,7 +266,12 @@ impl Store {
     /// # Errors
     /// [`StoreError`]; the node must stop then.
     pub fn commit(&self, changes: &Changes) -> Result<(), StoreError> {
-        changes.commit(&self.database)
+        let write = || {
+            let transaction = self.database.begin_write()?;
+            changes.write(&transaction)?;
+            self.seal(transaction)
+        };
+        self.judged(write())
     }
 
     /// The rows as last written, for queries and snapshots; later writes do not show in it. While it
@@ -264,7 +280,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn view(&self) -> Result<View, StoreError> {
-        Ok(View(Arc::new(self.database.begin_read()?)))
+        let transaction = self.judged(self.database.begin_read().map_err(StoreError::from))?;
+        Ok(View { transaction: Arc::new(transaction), blocks: self.blocks.clone() })
     }
 }
 
@@ -285,6 +302,19 @@ pub fn set_aside(data: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+fn judged<T>(blocks: &Blocks, result: Result<T, StoreError>) -> Result<T, StoreError> {
+    result.map_err(|error| match blocks.damage() {
+        Some(reason) if !error.is_damage() => StoreError::DamagedFile { reason: reason.to_owned() },
+        _ => error,
+    })
+}
+
+fn newest_commit(groups: &impl ReadableTable<u64, &'static [u8]>) -> Result<u64, StoreError> {
+    let Some(number) = groups.get(NEWEST_COMMIT)? else { return Ok(0) };
+    let number = number.value().try_into().map(u64::from_le_bytes);
+    number.map_err(|_| StoreError::DamagedFile { reason: "the number of the newest commit".into() })
+}
+
 fn encode_log_row(entry: &Entry) -> Vec<u8> {
     let body = codec::encode_entry(entry);
     let mut row = crc32c::crc32c(&body).to_le_bytes().to_vec();
@@ -302,12 +332,15 @@ fn decode_log_row(row: &[u8]) -> Result<Entry, String> {
 
 /// The rows of all groups at one moment.
 #[derive(Clone)]
-pub struct View(Arc<ReadTransaction>);
+pub struct View {
+    transaction: Arc<ReadTransaction>,
+    blocks: Arc<Blocks>,
+}
 
 impl View {
     /// Those of one group.
     pub fn of(&self, group: GroupId) -> GroupRows {
-        GroupRows { transaction: self.0.clone(), group }
+        GroupRows { transaction: self.transaction.clone(), group, blocks: self.blocks.clone() }
     }
 }
 
@@ -316,6 +349,7 @@ impl View {
 pub struct GroupRows {
     transaction: Arc<ReadTransaction>,
     group: GroupId,
+    blocks: Arc<Blocks>,
 }
 
 impl GroupRows {
@@ -324,6 +358,16 @@ impl GroupRows {
     /// # Errors
     /// [`StoreError`].
     pub fn range(
+        &self,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        limit: usize,
+        limit_bytes: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        judged(&self.blocks, self.read(from, to, limit, limit_bytes))
+    }
+
+    fn read(
         &self,
         from: Bound<&[u8]>,
         to: Bound<&[u8]>,
