@@ -11,6 +11,7 @@
 //! | [`disk`], [`crash_points`] | what is left of writes and of names |
 //! | [`disk_faults`] | errors, slowness and damage |
 //! | [`clocks`], [`bad_clocks`] | clocks that go wrong, and what they decide: limits, timeouts, elections |
+//! | [`store_crashes`] | the store dies at every disk operation of a run |
 //! | [`sites`] | trouble on purpose, laws and states in the code |
 //! | [`endings`] | how a simulation itself ends |
 //! | [`determinism`] | one seed, one history |
@@ -43,3 +44,4 @@ mod plans;
 mod sites;
 mod stage;
 mod trio;
+mod store_crashes;
