@@ -3,7 +3,6 @@
 use super::open::{FILE, FORMAT_1_FILE};
 use super::*;
 use crate::options::GroupSpec;
-use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
 const GROUP: GroupId = 7;
@@ -25,20 +24,19 @@ impl Folder {
         Store::open(&self.data, 1, 64 << 10)
     }
 
-    fn file(&self) -> std::fs::File {
-        std::fs::OpenOptions::new().read(true).write(true).open(self.data.join(FILE)).unwrap()
+    fn file(&self) -> disk::File {
+        disk::open_existing(&self.data.join(FILE)).unwrap()
     }
 
     fn bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        self.file().read_to_end(&mut bytes).unwrap();
+        let file = self.file();
+        let mut bytes = vec![0; usize::try_from(file.size_bytes().unwrap()).unwrap()];
+        file.read_at(0, &mut bytes).unwrap();
         bytes
     }
 
     fn put(&self, offset: usize, bytes: &[u8]) {
-        let mut file = self.file();
-        file.seek(SeekFrom::Start(offset as u64)).unwrap();
-        file.write_all(bytes).unwrap();
+        self.file().write_at(offset as u64, bytes).unwrap();
     }
 
     fn flip(&self, offset: usize) {
@@ -258,7 +256,7 @@ fn a_rotten_commit_that_was_durable_is_not_forgotten() {
 
 /// A file of format 1, written with plain redb, of `last` steps.
 fn format_1(folder: &Folder, last: u64) {
-    std::fs::create_dir_all(&folder.data).unwrap();
+    disk::create_dir_all(&folder.data).unwrap();
     let database = Database::create(folder.data.join(FORMAT_1_FILE)).unwrap();
     let transaction = database.begin_write().unwrap();
     {
@@ -290,10 +288,7 @@ fn a_file_of_format_1_is_taken_over_and_goes() {
     assert_eq!(read(&store).unwrap(), 25);
     step(&store, 26).unwrap();
     drop(store);
-    let mut names: Vec<_> =
-        std::fs::read_dir(&folder.data).unwrap().map(|e| e.unwrap().file_name()).collect();
-    names.sort();
-    assert_eq!(names, [FILE]);
+    assert_eq!(disk::list(&folder.data).unwrap(), [folder.data.join(FILE)]);
     // An old file that comes back, as after a power loss, is not looked at.
     format_1(&folder, 3);
     assert_eq!(look(&folder).unwrap(), 26);
@@ -304,7 +299,7 @@ fn a_file_of_format_1_is_taken_over_and_goes() {
 fn what_was_left_unfinished_is_begun_anew() {
     let folder = Folder::new();
     format_1(&folder, 25);
-    std::fs::write(folder.data.join("replica.unfinished"), vec![7; 123_456]).unwrap();
+    disk::open(&folder.data.join("replica.unfinished")).unwrap().write_at(0, &[7; 123_456]).unwrap();
     assert_eq!(look(&folder).unwrap(), 25);
 }
 
