@@ -43,5 +43,5 @@ mod membership;
 mod plans;
 mod sites;
 mod stage;
-mod trio;
 mod store_crashes;
+mod trio;
