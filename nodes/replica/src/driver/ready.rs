@@ -184,6 +184,12 @@ impl Driver {
                 first_index_before,
                 rows,
             });
+            rt::always!(
+                names_those_that_count(group),
+                "driver: a record names the members that raft counts",
+                "{:?}",
+                group.members()
+            );
         }
     }
 
@@ -357,6 +363,11 @@ fn compaction_point(options: &ReplicaOptions, group: &Group) -> u64 {
     let trailing = options.trailing_entries.min(log.len() as u64 / 2);
     let to = log.durable_applied.index.saturating_sub(trailing);
     if to < log.first() { 0 } else { to }
+}
+
+fn names_those_that_count(group: &Group) -> bool {
+    let counted = group.raw.raft.prs().conf().to_conf_state();
+    *group.members() == Members::of(group.members().version, &counted)
 }
 
 /// Where a snapshot ends and who belonged to the group there; `None` if there is no snapshot.
