@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// Within this much simulated time after the last fault, everything must work again.
 pub const RECOVERY: Duration = Duration::from_secs(15);
+/// The same where a member had to be replaced: learner first, then a voter, one group after the other.
+pub const REPLACEMENT: Duration = Duration::from_secs(40);
 /// Pause between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -48,6 +50,8 @@ pub struct Aftermath {
     pub token: String,
     /// Names of the series of the workload.
     pub series: Vec<String>,
+    /// Within this much time after the faults, everything must work again.
+    pub recovery: Duration,
     /// Names that together lie in every partition: what is written to them is not judged.
     pub probes: Vec<String>,
 }
@@ -56,6 +60,16 @@ impl Aftermath {
     fn client(&self, deadline: Duration) -> Client {
         let endpoints = self.endpoints.values().cloned().collect();
         Client::new(ClientOptions { endpoints, token: self.token.clone(), deadline })
+    }
+
+    /// What a node answers to a question, as JSON.
+    pub(crate) async fn json(
+        &self,
+        http: &rt::http::Client,
+        endpoint: &str,
+        path: &str,
+    ) -> Option<serde_json::Value> {
+        serde_json::from_slice(&ask(http, endpoint, path, &self.token).await?).ok()
     }
 
     /// Waits until every node says that it is ready. False if it takes longer than `patience`.
@@ -76,7 +90,7 @@ impl Aftermath {
     /// Everything that must work again, with the time when it did.
     pub async fn liveness(&self) -> LivenessFacts {
         let heal_ns = self.world.now_ns();
-        let deadline = Instant::now() + RECOVERY;
+        let deadline = Instant::now() + self.recovery;
         let tools = Tools {
             client: self.client(Duration::from_secs(1)),
             http: rt::http::Client::new(rt::http::ClientOptions::default()),
@@ -90,7 +104,7 @@ impl Aftermath {
         for probe in wanted {
             probes.push(self.until(&tools, probe, deadline).await);
         }
-        let bound_ns = u64::try_from(RECOVERY.as_nanos()).unwrap_or(u64::MAX);
+        let bound_ns = u64::try_from(self.recovery.as_nanos()).unwrap_or(u64::MAX);
         LivenessFacts { heal_ns, bound_ns, probes }
     }
 

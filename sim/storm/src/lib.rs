@@ -29,6 +29,7 @@ pub mod determinism;
 pub mod job;
 mod judging;
 mod logs;
+mod membership;
 pub mod panics;
 mod place;
 pub mod run;

@@ -1,7 +1,8 @@
 //! One seed: load under faults, heal, liveness, judgement.
 
-use crate::aftermath::{Aftermath, RECOVERY};
+use crate::aftermath::{Aftermath, RECOVERY, REPLACEMENT};
 use crate::judging::{judge, report, timeline};
+use crate::membership::Membership;
 use crate::panics;
 use crate::place::{place_clients, place_nodes, supervise};
 use crate::scenario::{Knobs, TOKEN, api_of, client_names, machine_names};
@@ -23,7 +24,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use world::nemesis::Deeds;
-use world::{Nemesis, Plan, PlanError, Recorder};
+use world::{Atlas, Nemesis, Plan, PlanError, Recorder};
 
 /// How long a new cluster may take until it is ready.
 pub(crate) const BOOT: Duration = Duration::from_secs(20);
@@ -143,7 +144,7 @@ fn simulated_limit(plan: &Plan) -> Duration {
     let faults = plan.faults.iter().map(|fault| fault.at_ms + fault.for_ms).max().unwrap_or(0);
     let load = Duration::from_millis(plan.duration_ms.max(faults) + MOST_ROLLING_MS);
     let series = u32::try_from(plan.knobs.get("series").copied().unwrap_or(6)).unwrap_or(u32::MAX);
-    (BOOT + load + RECOVERY * series.saturating_add(2)) * 2
+    (BOOT + load + REPLACEMENT + RECOVERY * series.saturating_add(2)) * 2
 }
 
 fn with_judging(mut sections: [u64; 6], judging: Duration) -> [u64; 6] {
@@ -174,7 +175,7 @@ async fn drive(world: Arc<World>, plan: Plan, knobs: Knobs, found: Found) -> Fac
     let names: BTreeMap<u64, String> =
         knobs.nodes().into_iter().zip(machine_names(knobs.workers())).collect();
     let recorder = Recorder::new(world.clone());
-    let aftermath = aftermath(&world, &knobs, &names);
+    let aftermath = aftermath(&world, &plan, &knobs, &names);
     let mut facts = Facts {
         history: Vec::new(),
         sight: Sight::default(),
@@ -194,6 +195,7 @@ async fn drive(world: Arc<World>, plan: Plan, knobs: Knobs, found: Found) -> Fac
     };
     let judge_machine = client_machines[0];
     let nemesis = nemesis(&world, &watch, machines.clone());
+    let nemesis = nemesis.with_atlas(atlas(&world, &plan, &aftermath, judge_machine));
     let clients = client_names(knobs.clients()).into_iter().zip(client_machines[1..].iter().copied());
     let nemesis = nemesis.with_clients(clients.collect());
     supervise(nemesis.clone(), watch.clone(), machines, endings);
@@ -238,7 +240,7 @@ fn series(knobs: &Knobs) -> Vec<String> {
     (0..knobs.get("series", 6)).map(|n| format!("series-{n}")).collect()
 }
 
-fn aftermath(world: &Arc<World>, knobs: &Knobs, names: &BTreeMap<u64, String>) -> Aftermath {
+fn aftermath(world: &Arc<World>, plan: &Plan, knobs: &Knobs, names: &BTreeMap<u64, String>) -> Aftermath {
     let partitions = u32::try_from(knobs.get("partitions", 4)).unwrap_or(4);
     let mut probes: BTreeMap<u64, String> = BTreeMap::new();
     for n in 0..1000 {
@@ -253,6 +255,7 @@ fn aftermath(world: &Arc<World>, knobs: &Knobs, names: &BTreeMap<u64, String>) -
         endpoints: names.iter().map(|(id, name)| (name.clone(), api_of(*id))).collect(),
         token: TOKEN.into(),
         series: series(knobs),
+        recovery: if plan.faults.iter().any(|fault| fault.kind.damages()) { REPLACEMENT } else { RECOVERY },
         probes: probes.into_values().collect(),
     }
 }
@@ -264,6 +267,16 @@ fn nemesis(world: &Arc<World>, watch: &Arc<Watch>, machines: BTreeMap<String, Ma
         watch.machine_of(watch.leader(group)?)
     };
     Nemesis::new(world.clone(), machines, Arc::new(resolve))
+}
+
+/// Lets the nemesis damage a machine when all others are full members. Somebody has to look for that; who
+/// plans no damage need not.
+fn atlas(world: &Arc<World>, plan: &Plan, aftermath: &Aftermath, from: MachineId) -> Atlas {
+    let membership = Membership::default();
+    if plan.faults.iter().any(|fault| fault.kind.damages()) {
+        world.spawn_on(from, membership.clone().look(aftermath.clone()));
+    }
+    Atlas::new(Arc::new(move |machine| membership.of(machine)))
 }
 
 /// Clients work while the plan is carried out, and to its end.

@@ -141,13 +141,12 @@ impl Observer for Watch {
         let _span = span(Section::Judges);
         let at_ns = self.world.now_ns();
         let (kind, detail) = in_trace(step);
-        // A scenario has ten nodes at most.
-        self.world.note(node as u16, kind, group, detail);
+        let machine = rt::sim::whereabouts().map_or(0, |(machine, _)| machine);
+        self.world.note(machine, kind, group, detail);
         let mut state = self.lock();
         match step {
             Step::BecameLeader { term } => state.leads(node, group, term, at_ns),
             Step::Started { .. } => {
-                let machine = rt::sim::whereabouts().map_or(0, |(machine, _)| machine);
                 state.machines.insert(node, machine);
                 state.leads_no_more(node, group, at_ns);
             }

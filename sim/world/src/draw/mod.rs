@@ -7,7 +7,7 @@
 mod kind;
 mod profile;
 
-pub use profile::{Profile, UNTIL_REPLACEMENT};
+pub use profile::Profile;
 
 use crate::plan::{Fault, FaultKind};
 use rt::sim::rng::{Purpose, Rng};

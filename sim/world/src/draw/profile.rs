@@ -22,10 +22,6 @@ pub enum Profile {
     Upgrade,
 }
 
-/// They wait for members that can be replaced; a plan may name them.
-pub const UNTIL_REPLACEMENT: [&str; 5] =
-    ["wipe", "sync_error", "bit_rot", "latent_sector_error", "misdirected_write"];
-
 impl Profile {
     /// All of them.
     pub const ALL: [Profile; 6] =
@@ -48,7 +44,6 @@ impl Profile {
             Profile::Upgrade => family(Family::Process).to_vec(),
         };
         kinds.extend_from_slice(more);
-        kinds.retain(|kind| !UNTIL_REPLACEMENT.contains(kind));
         kinds
     }
 

@@ -180,6 +180,7 @@ impl Town {
             endpoints: live.map(|(name, house)| (name.clone(), api_of(house.number))).collect(),
             token: TOKEN.into(),
             series: series(),
+            recovery: storm::aftermath::RECOVERY,
             probes: probes.into_values().collect(),
         }
     }
