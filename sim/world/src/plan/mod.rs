@@ -256,7 +256,7 @@ mod tests {
         line(|plan| plan.duration_ms = 0, "duration_ms");
         line(|plan| plan.world.disk_us_max = 0, "disk_us_max");
         line(|plan| plan.faults[0].for_ms = 0, "for_ms");
-        line(|plan| drop(plan.knobs.insert("wrokers".into(), 1)), "wrokers");
+        line(|plan| plan.knobs = BTreeMap::from([("wrokers".into(), 1)]), "wrokers");
         line(|plan| plan.faults[1].kind = FaultKind::Isolate { node: "z".into() }, "kind = \"isolate\"");
         line(|plan| plan.faults[1].kind = FaultKind::ClockDrift { node: "a".into(), ppm: -600_000 }, "ppm");
     }
