@@ -223,7 +223,7 @@ mod tests {
     }
 
     async fn broken_law(stage: Stage) -> Life {
-        if stage.seed() % 2 == 0 { Ok(()) } else { Err(format!("{} is odd", stage.seed())) }
+        if stage.seed().is_multiple_of(2) { Ok(()) } else { Err(format!("{} is odd", stage.seed())) }
     }
 
     #[test]

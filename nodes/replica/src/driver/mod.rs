@@ -268,7 +268,7 @@ impl Driver {
     /// Looks for damage in a little of the store now and then, so that none lies there for long.
     async fn scrub(&mut self) -> Result<(), DriverError> {
         self.ticks += 1;
-        if self.ticks % SCRUB_TICKS == 0 {
+        if self.ticks.is_multiple_of(SCRUB_TICKS) {
             let store = self.store.clone();
             rt::task::blocking(move || store.scrub(SCRUB_BLOCKS)).await?;
         }

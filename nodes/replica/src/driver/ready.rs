@@ -42,8 +42,9 @@ impl Driver {
             must_write |= self.begin(id, &mut parts)?;
         }
         // What was applied but not yet written rides along, or waits for its tick.
-        let due =
-            |ticks: u64| ticks % FLUSH_TICKS == 0 || rt::buggify!("driver: applied rows are written early");
+        let due = |ticks: u64| {
+            ticks.is_multiple_of(FLUSH_TICKS) || rt::buggify!("driver: applied rows are written early")
+        };
         let flush = self.groups.values().any(|g| g.urgent || g.dirty && due(g.ticks));
         if parts.is_empty() && !must_write && !flush {
             return Ok(false);

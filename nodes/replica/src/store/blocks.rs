@@ -226,7 +226,7 @@ impl Blocks {
             let out = &mut out[piece];
             if first == 0 {
                 read_twice(&self.file, place(0) + at, out, 0).inspect_err(|error| self.remember(error))?;
-            } else if at % BLOCK as u64 == 0 && out.len() % BLOCK == 0 {
+            } else if at.is_multiple_of(BLOCK as u64) && out.len().is_multiple_of(BLOCK) {
                 self.read_blocks(&state, first, out)?;
             } else {
                 let start = at as usize % BLOCK;
@@ -272,7 +272,10 @@ impl Blocks {
                 continue;
             }
             let last = first + (bytes.len() / BLOCK) as u64;
-            if at % BLOCK as u64 != 0 || bytes.len() % BLOCK != 0 || last > state.sums.len() as u64 {
+            if !at.is_multiple_of(BLOCK as u64)
+                || !bytes.len().is_multiple_of(BLOCK)
+                || last > state.sums.len() as u64
+            {
                 return Err(unaligned());
             }
             self.write_blocks(&mut state, first, bytes)?;

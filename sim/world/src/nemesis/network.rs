@@ -51,7 +51,8 @@ impl Nemesis {
             | F::BlockedConnects { from, to, .. } => (self.find_all(from), self.find_all(to), false),
             F::Isolate { node } => {
                 let one = self.find(node)?;
-                let others = self.machines.values().copied().filter(|machine| *machine != one).collect();
+                let others: Vec<MachineId> =
+                    self.machines.values().copied().filter(|machine| *machine != one).collect();
                 return Some((vec![one], pairs(&[one], &others, true)));
             }
             F::MajoritiesRing { nodes } => {
@@ -117,7 +118,7 @@ fn connects(how: Blocked) -> Connects {
     }
 }
 
-fn pairs(from: &[MachineId], to: &Vec<MachineId>, both_ways: bool) -> Links {
+fn pairs(from: &[MachineId], to: &[MachineId], both_ways: bool) -> Links {
     let there = from.iter().flat_map(|from| to.iter().map(|to| (*from, *to)));
     let links: Links = there.filter(|(from, to)| from != to).collect();
     let back = links.iter().filter(|_| both_ways).map(|(from, to)| (*to, *from)).collect();

@@ -73,7 +73,7 @@ pub(super) enum Operation {
 
 #[derive(Clone)]
 enum Force {
-    Once { operation: Operation, left: u64, rng: Rng },
+    Once { operation: Operation, left: u64, rng: Box<Rng> },
     Full { free_bytes: u64 },
     Slow { min: Duration, max: Duration },
     Stall,
@@ -94,7 +94,7 @@ pub(super) fn enospc() -> io::Error {
 impl Faults {
     /// Puts a fault in force, unless it is one that does its damage at once.
     pub(super) fn begin(&mut self, injection: Injection, fault: DiskFault, rng: Rng) {
-        let once = |operation, after: u64| Force::Once { operation, left: after.max(1), rng };
+        let once = |operation, after: u64| Force::Once { operation, left: after.max(1), rng: Box::new(rng) };
         let force = match fault {
             DiskFault::ReadError { after } => once(Operation::Read, after),
             DiskFault::WriteError { after } => once(Operation::Write, after),
@@ -129,7 +129,7 @@ impl Faults {
             }
         }
         match self.0.remove(struck?) {
-            (injection, Force::Once { rng, .. }) => Some((injection, rng)),
+            (injection, Force::Once { rng, .. }) => Some((injection, *rng)),
             // Only those are struck.
             _ => None,
         }
