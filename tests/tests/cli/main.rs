@@ -2,12 +2,15 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | `campaign` | seeds that misbehave, campaigns by time (feature `sim`) |
 //! | `help` | every program explains itself, and refuses what it does not know |
 //! | `register` | the example of `world`: simulated, with a bug put in, and for real |
 //! | `storm` | plans, replays, sweeps and the main job in small (feature `sim`) |
 
 #![allow(clippy::disallowed_methods, reason = "tests look at real nodes from the outside")]
 
+#[cfg(feature = "sim")]
+mod campaign;
 mod help;
 mod register;
 #[cfg(feature = "sim")]

@@ -42,7 +42,7 @@ Examples (cargo storm … is short for cargo run --release --features sim --bin 
   cargo storm list                           the scenarios
 
 Exit codes: 0 held; 1 a law was violated (before all others); 2 wrong usage or a fault of the harness;
-3 load target missed, or INVALID because of the generator.";
+3 load target missed, INVALID because of the generator, or a figure of `bench` missed.";
 
 /// Does the cluster stay correct when everything goes wrong, and how much load does it carry?
 #[derive(Parser)]
@@ -372,8 +372,12 @@ fn run_bench(seeds: u64, determinism: u64, real: bool) -> anyhow::Result<ExitCod
         artifacts: None,
         ..sweep_options(&all, std::path::Path::new("."), build_info::current())
     };
-    bench::bench(&bench::BenchOptions { seeds, determinism, real, sweep })?;
-    Ok(ExitCode::SUCCESS)
+    let score = bench::bench(&bench::BenchOptions { seeds, determinism, real, sweep })?;
+    Ok(ExitCode::from(match score {
+        bench::Score { repeats: false, .. } => 1,
+        bench::Score { reached: false, .. } => 3,
+        _ => 0,
+    }))
 }
 
 fn check_determinism(check: &Determinism) -> anyhow::Result<ExitCode> {
