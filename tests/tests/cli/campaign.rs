@@ -69,11 +69,13 @@ fn a_campaign_by_time_ends_in_time() {
     assert!(screen.contains("seeds held."), "{screen}");
 }
 
-/// Processes whose parent is `parent`.
+/// Processes that a thread of `parent` started.
 fn children(parent: u32) -> Vec<u32> {
-    let path = format!("/proc/{parent}/task/{parent}/children");
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+    let threads = std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
+    let texts = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    let pids: Vec<String> =
+        texts.flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect();
+    pids.iter().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 fn is_gone(pid: u32) -> bool {
