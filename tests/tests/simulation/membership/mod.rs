@@ -3,11 +3,13 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`town`] | a cluster in a world, with clients at work and judges watching |
+//! | [`beyond`] | more damage than can be survived |
 //! | [`changes`] | join, leave, replace; one at a time and at once |
 //! | [`wiped`] | disks that are gone: the id is never used again |
 //! | [`storms`] | changes under crashes and cuts |
 //! | [`formats`] | a cluster that moves from an older format to today's, node by node |
 
+mod beyond;
 mod changes;
 mod formats;
 mod storms;
