@@ -153,7 +153,8 @@ mod tests {
             looked += 1;
             answer
         };
-        assert!(!crate::buggify!("unit test: outside", 1.0));
+        let fires = crate::buggify!("unit test: outside", 1.0);
+        assert!(!fires);
         crate::sometimes!(look(true), "unit test: a state outside");
         crate::always!(look(false), "unit test: a law outside", "{}", 1);
         crate::reachable!("unit test: a place outside");
