@@ -14,7 +14,7 @@
 //! machine is wiped, its new token Y must convince a majority of the others as well; two majorities of the
 //! same nodes share one, and that one refuses Y. The claimer's own word does not count, as it is the one
 //! that has forgotten. Those who remember may be replaced in time; but as soon as a cluster is known
-//! ([`Directory::is_known`]), everybody, newcomers included, also refuses ids that the replicated table of
+//! (`Directory::is_known`), everybody, newcomers included, also refuses ids that the replicated table of
 //! members calls started, and each node enters itself there as soon as it runs. So the local claims only
 //! have to hold for the moments in which a cluster forms.
 //!

@@ -1,6 +1,6 @@
 //! One redb file per node: the logs of all groups, their hard states, and the rows of their state
 //! machines with the applied index. One [`Changes`] is one transaction and one fsync. Beneath redb lie
-//! blocks with checksums ([`blocks`]): what has rotted is noticed, never served.
+//! blocks with checksums (`blocks`): what has rotted is noticed, never served.
 
 mod backend;
 mod blocks;

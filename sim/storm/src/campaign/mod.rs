@@ -2,8 +2,8 @@
 //!
 //! A thread that loops cannot be stopped, and one that eats memory takes all others with it. So a campaign
 //! starts as many processes of this program as there are jobs, hands each of them one seed at a time over
-//! its standard input ([`protocol`]), watches its time and its memory from outside ([`pool`]), kills what
-//! goes beyond its limits, and goes on with a new process. What a worker does is in [`worker`].
+//! its standard input (`protocol`), watches its time and its memory from outside (`pool`), kills what
+//! goes beyond its limits, and goes on with a new process. What a worker does is in `worker`.
 
 mod memory;
 mod pool;

@@ -1,4 +1,4 @@
-//! The command line of `storm`: what can be asked for. What is said about a single run is in [`one`].
+//! The command line of `storm`: what can be asked for. What is said about a single run is in `one`.
 
 mod one;
 

@@ -2,10 +2,10 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`content`] | one file: its durable image, its live one, the writes between them, its bad sectors |
-//! | [`image`] | the whole disk: files, names, the crash point |
-//! | [`fault`] | what can be injected, and what is in force |
-//! | [`handle`] | the disk and its open files as one incarnation of a machine sees them |
+//! | `content` | one file: its durable image, its live one, the writes between them, its bad sectors |
+//! | `image` | the whole disk: files, names, the crash point |
+//! | `fault` | what can be injected, and what is in force |
+//! | `handle` | the disk and its open files as one incarnation of a machine sees them |
 //!
 //! A crash keeps the live image (the page cache survives the process). A power loss goes back to the
 //! durable one and adds a seeded part of the unsynced writes, torn at sector size. Names behave the same
