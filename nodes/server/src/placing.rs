@@ -18,8 +18,8 @@ use rt::time::{self, Instant};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Looks without a known leader of the meta group, or without anything known of it, after which others are
-/// asked for news.
+/// Looks without a leader of the meta group whose address is known, or without anything known of the group,
+/// after which others are asked for news.
 const LOST_AFTER: u32 = 10;
 
 /// A node's place in the cluster, and its tools.
@@ -84,7 +84,11 @@ pub(crate) async fn run(post: Post) {
         let meta = status.groups.iter().find(|group| group.group == META_GROUP);
         let leads = meta.is_some_and(|group| group.leads);
         let view = post.view().await.unwrap_or_default();
-        let in_touch = meta.is_some_and(|group| group.leader.is_some()) && view.genesis.is_some();
+        // A leader that came while this node was cut off is heard, and cannot be answered: its log stays away.
+        let known = post.gateway.directory().addresses;
+        let leader = meta.and_then(|group| group.leader);
+        let answered = leads || leader.is_some_and(|leader| known.contains_key(&leader));
+        let in_touch = answered && view.genesis.is_some();
         lost = if in_touch { 0 } else { lost + 1 };
         if lost >= LOST_AFTER {
             lost = 0;
@@ -198,8 +202,8 @@ async fn drop_lost_places(post: &Post, table: &Table, status: &Status) -> bool {
     lost.is_empty()
 }
 
-/// Nobody leads the meta group as far as is known here: perhaps everybody has moved, or this node was
-/// removed while it was away. True if it was.
+/// Nobody leads the meta group as far as is known here, or somebody of whom nothing is known: perhaps
+/// everybody has moved, or this node was removed while it was away. True if it was.
 async fn ask_around(post: &Post) -> bool {
     let known = post.gateway.directory();
     let configured = post.options.join.iter().chain(post.options.peers.values());

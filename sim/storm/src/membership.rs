@@ -32,24 +32,27 @@ impl Membership {
     }
 }
 
-/// Node ids by machine; `None` unless all members are active, all machines answer, and each group's leader
-/// sees the voters that the members' table wants.
+/// Node ids by machine; `None` unless all machines answer, they are the members and all of them are active,
+/// and each group's leader sees the voters that the members' table wants.
+///
+/// A machine between two identities answers too: it is nobody then, and in no table.
 async fn settled(http: &rt::http::Client, from: &Aftermath) -> Option<BTreeMap<String, u64>> {
     let mut nodes = BTreeMap::new();
     let mut led: BTreeMap<u64, Value> = BTreeMap::new();
-    let mut table = None;
     for (name, endpoint) in &from.endpoints {
         let stats = from.json(http, endpoint, "/stats").await?;
         nodes.insert(name.clone(), stats["node"].as_u64()?);
         for group in stats["groups"].as_array()?.iter().filter(|group| group["leads"] == true) {
             led.insert(group["group"].as_u64()?, group.clone());
         }
-        if table.is_none() {
-            table = from.json(http, endpoint, "/cluster/members").await;
-        }
     }
-    let table = table?;
-    let active = table["members"].as_array()?.iter().all(|member| member["state"] == "active");
+    // Asked last: whoever was somebody before is in it.
+    let table = from.json(http, from.endpoints.values().next()?, "/cluster/members").await?;
+    let members = table["members"].as_array()?;
+    let active = members.iter().filter(|member| member["state"] == "active");
+    let active: BTreeSet<u64> = active.filter_map(|member| member["id"].as_u64()).collect();
+    let here: BTreeSet<u64> = nodes.values().copied().collect();
+    let all_active = active.len() == members.len() && active == here;
     let mut groups = table["groups"].as_array()?.iter();
     let complete = groups.all(|wanted| {
         let leader = wanted["group"].as_u64().and_then(|group| led.get(&group));
@@ -57,7 +60,7 @@ async fn settled(http: &rt::http::Client, from: &Aftermath) -> Option<BTreeMap<S
             ids(&group["voters"]) == ids(&wanted["voters"]) && ids(&group["voters_outgoing"]).is_empty()
         })
     });
-    (active && complete).then_some(nodes)
+    (all_active && complete).then_some(nodes)
 }
 
 fn ids(list: &Value) -> BTreeSet<u64> {

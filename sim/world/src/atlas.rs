@@ -2,7 +2,8 @@
 //!
 //! A replicated log survives the loss of synced data on a minority of its members, if the damaged member
 //! never votes on what it forgot and is rebuilt under a new identity. So at most one machine is damaged
-//! at a time; the next one may be only when the first one's successor is a full member again. What loses
+//! at a time; the next one may be only when the first one's successor is a full member again. Damage may
+//! lie unread for long, so a machine counts as damaged until its identity has changed. What loses
 //! unsynced data only, or delays, or fails loudly without taking anything (a crash, a power loss, a full
 //! disk), is survivable on every machine at once, and the atlas does not see it.
 //!
@@ -18,8 +19,15 @@ pub type Membership = Arc<dyn Fn(&str) -> Option<u64> + Send + Sync>;
 #[derive(Clone)]
 pub struct Atlas {
     membership: Membership,
-    /// The machine damaged last, and who it was then.
-    damaged: Option<(String, Option<u64>)>,
+    damaged: Option<Damaged>,
+}
+
+/// The machine damaged last.
+#[derive(Clone)]
+struct Damaged {
+    machine: String,
+    /// Who it was then; `None` if that cannot be told.
+    was: Option<u64>,
 }
 
 impl Atlas {
@@ -36,22 +44,21 @@ impl Atlas {
     /// Asks whether `machine` may be damaged now, and takes the permission if so.
     pub fn permit(&mut self, machine: &str) -> bool {
         let identity = (self.membership)(machine);
-        let free = match &self.damaged {
-            None => identity.is_some(),
-            // It is the damaged one still; who it was is known from the first time.
-            Some((damaged, before)) if damaged == machine => {
-                self.damaged = Some((machine.to_owned(), identity.or(*before)));
-                return true;
-            }
-            Some((damaged, before)) => {
-                let successor = (self.membership)(damaged);
-                identity.is_some() && successor.is_some() && successor != *before
-            }
-        };
-        if free {
-            self.damaged = Some((machine.to_owned(), identity));
+        let again = self.damaged.as_ref().is_some_and(|damaged| damaged.machine == machine);
+        let free = self.damaged.as_ref().is_none_or(|damaged| {
+            let now = (self.membership)(&damaged.machine);
+            damaged.was.is_some() && now.is_some() && now != damaged.was
+        });
+        if free && identity.is_some() {
+            self.damaged = Some(Damaged { machine: machine.to_owned(), was: identity });
+            return true;
         }
-        free
+        if again {
+            // Either its old self is hit once more, or already its successor, which may carry this damage
+            // unseen when it is a full member: what is known is too old to tell. So it stays the only one.
+            self.damaged = Some(Damaged { machine: machine.to_owned(), was: None });
+        }
+        again
     }
 }
 
@@ -68,13 +75,43 @@ mod tests {
         let seen = ids.clone();
         let mut atlas = Atlas::new(Arc::new(move |name| seen.lock().unwrap().get(name).copied().flatten()));
         assert!(atlas.permit("a"));
-        assert!(atlas.permit("a"), "it is damaged already");
         assert!(!atlas.permit("b"), "its old self still counts");
         ids.lock().unwrap().insert("a".into(), None);
         assert!(!atlas.permit("b"));
         ids.lock().unwrap().insert("a".into(), Some(7));
         assert!(atlas.permit("b"));
         assert!(!atlas.permit("a"));
+    }
+
+    #[test]
+    fn a_machine_damaged_twice_before_it_was_replaced_stays_the_only_one() {
+        let id = Arc::new(Mutex::new(Some(1)));
+        let seen = id.clone();
+        let membership = move |name: &str| if name == "a" { *seen.lock().unwrap() } else { Some(2) };
+        for unknown in [Some(1), None] {
+            *id.lock().unwrap() = Some(1);
+            let mut atlas = Atlas::new(Arc::new(membership.clone()));
+            assert!(atlas.permit("a"));
+            *id.lock().unwrap() = unknown;
+            assert!(atlas.permit("a"), "it is damaged already");
+            *id.lock().unwrap() = Some(7);
+            assert!(!atlas.permit("b"), "7 may be the one that was hit");
+            assert!(atlas.permit("a"));
+        }
+    }
+
+    #[test]
+    fn a_successor_may_be_damaged_in_its_turn() {
+        let id = Arc::new(Mutex::new(Some(1)));
+        let seen = id.clone();
+        let membership = move |name: &str| if name == "a" { *seen.lock().unwrap() } else { Some(2) };
+        let mut atlas = Atlas::new(Arc::new(membership));
+        for successor in [7, 8] {
+            assert!(atlas.permit("a"));
+            assert!(!atlas.permit("b"));
+            *id.lock().unwrap() = Some(successor);
+        }
+        assert!(atlas.permit("b"));
     }
 
     #[test]

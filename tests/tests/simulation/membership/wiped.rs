@@ -2,7 +2,7 @@
 
 use super::town::{CHANGE, SECOND, stories};
 use rt::sim::rng::{Purpose, Rng};
-use rt::time;
+use rt::time::{self, Instant};
 
 #[test]
 fn a_wiped_worker_comes_back_as_a_new_member() {
@@ -33,6 +33,25 @@ fn a_wiped_control_node_is_replaced() {
         let table = town.table().await;
         let member = table["members"].as_array().unwrap().iter().find(|member| member["id"] == 5).unwrap();
         assert_eq!(member["role"], "control");
+        town.close().await;
+    });
+}
+
+#[test]
+fn who_was_away_while_the_leader_was_replaced_finds_the_new_one() {
+    stories(0..3, 3, |town| async move {
+        town.open().await;
+        town.settled(&[1, 2, 3, 4], CHANGE).await;
+        // It only listens to the meta group: the others get along without it, and it never hears of node 5.
+        let away = town.houses["worker-3"].machine;
+        town.world.crash(away);
+        town.wipe("control");
+        let deadline = Instant::now() + CHANGE;
+        while town.ids().await != [2, 3, 4, 5].into() || town.leader_of(0).await != "control" {
+            assert!(Instant::now() < deadline, "{:#}", town.table().await);
+            time::sleep(SECOND / 5).await;
+        }
+        town.world.start(away);
         town.close().await;
     });
 }
