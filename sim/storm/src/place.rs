@@ -9,6 +9,7 @@ use rt::sim::machine::MachineId;
 use server::StartError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use world::Nemesis;
@@ -28,23 +29,54 @@ pub(crate) struct Ended {
 /// News of processes that ended.
 pub(crate) type Endings = mpsc::UnboundedReceiver<Ended>;
 
+/// How often the node of each machine was started.
+pub(crate) type Lives = BTreeMap<String, Arc<AtomicU32>>;
+
 /// The cluster's machines by name, with a node on each.
 pub(crate) fn place_nodes(
     world: &Arc<World>,
     knobs: &Knobs,
     watch: &Arc<Watch>,
-) -> (BTreeMap<String, MachineId>, Endings) {
+) -> (BTreeMap<String, MachineId>, Lives, Endings) {
     let names = machine_names(knobs.workers());
     let (sender, endings) = mpsc::unbounded_channel();
+    let mut lives = Lives::new();
+    let first_format = knobs.first_format();
     let place = |(id, name): (NodeId, String)| {
         let mut options = knobs.node_options(id);
         options.observer = Some(watch.clone());
-        let (sender, place) = (sender.clone(), name.clone());
-        let machine =
-            world.add_machine(&name, ip_of(id), move || node(options.clone(), place.clone(), sender.clone()));
+        let (sender, place, lived) = (sender.clone(), name.clone(), Arc::<AtomicU32>::default());
+        lives.insert(name.clone(), lived.clone());
+        let machine = world.add_machine(&name, ip_of(id), move || {
+            let mut options = options.clone();
+            if lived.fetch_add(1, Ordering::Relaxed) == 0 {
+                options.tuning.format = first_format;
+            }
+            node(options, place.clone(), sender.clone())
+        });
         (name, machine)
     };
-    (knobs.nodes().into_iter().zip(names).map(place).collect(), endings)
+    let machines = knobs.nodes().into_iter().zip(names).map(place).collect();
+    (machines, lives, endings)
+}
+
+/// Upgrades the nodes that nothing has started anew so far, one after the other, if they began old.
+pub(crate) async fn upgrade(
+    nemesis: &Nemesis,
+    knobs: &Knobs,
+    machines: &BTreeMap<String, MachineId>,
+    lives: &Lives,
+) {
+    if knobs.first_format() == replica::bootstrap::FORMAT {
+        return;
+    }
+    for (name, machine) in machines {
+        if lives.get(name).is_some_and(|lived| lived.load(Ordering::Relaxed) == 1) {
+            nemesis.restart(*machine, RESTART).await;
+            // The others are to have a leader again before the next one goes.
+            rt::time::sleep(RESTART * 4).await;
+        }
+    }
 }
 
 /// A node's process: it ends only when it must not go on.

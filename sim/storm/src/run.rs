@@ -4,7 +4,7 @@ use crate::aftermath::{Aftermath, RECOVERY, REPLACEMENT};
 use crate::judging::{judge, report, timeline};
 use crate::membership::Membership;
 use crate::panics;
-use crate::place::{place_clients, place_nodes, supervise};
+use crate::place::{place_clients, place_nodes, supervise, upgrade};
 use crate::scenario::{Knobs, TOKEN, api_of, client_names, machine_names};
 use crate::watch::{Found, Sight, Watch};
 use crate::workload::Workload;
@@ -170,7 +170,7 @@ fn failed(result: &mut SeedResult, panic: Option<panics::Panic>, error: &str) {
 
 async fn drive(world: Arc<World>, plan: Plan, knobs: Knobs, found: Found) -> Facts {
     let watch = Watch::new(world.clone(), found);
-    let (machines, endings) = place_nodes(&world, &knobs, &watch);
+    let (machines, lives, endings) = place_nodes(&world, &knobs, &watch);
     let client_machines = place_clients(&world, &knobs);
     let names: BTreeMap<u64, String> =
         knobs.nodes().into_iter().zip(machine_names(knobs.workers())).collect();
@@ -198,13 +198,14 @@ async fn drive(world: Arc<World>, plan: Plan, knobs: Knobs, found: Found) -> Fac
     let nemesis = nemesis.with_atlas(atlas(&world, &plan, &aftermath, judge_machine));
     let clients = client_names(knobs.clients()).into_iter().zip(client_machines[1..].iter().copied());
     let nemesis = nemesis.with_clients(clients.collect());
-    supervise(nemesis.clone(), watch.clone(), machines, endings);
+    supervise(nemesis.clone(), watch.clone(), machines.clone(), endings);
     let booting = aftermath.clone();
     facts.booted =
         on(&world, judge_machine, async move { booting.wait_ready(BOOT).await }).await.unwrap_or(false);
     facts.load_from_ns = world.now_ns();
     if facts.booted {
         load(&world, &plan, &knobs, &client_machines, &recorder, &nemesis).await;
+        upgrade(&nemesis, &knobs, &machines, &lives).await;
         // The code has made enough trouble, too.
         world.stop_buggify();
         let after = aftermath.clone();

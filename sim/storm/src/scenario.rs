@@ -53,7 +53,7 @@ const MEASURED: [&str; 7] =
 const CLIENTS: u64 = 3;
 
 /// Knobs of a plan: name, smallest and largest value that a plan may set.
-const KNOBS: [(&str, u64, u64); 9] = [
+const KNOBS: [(&str, u64, u64); 10] = [
     ("workers", 1, 9),
     ("partitions", 1, 16),
     ("clients", 1, 16),
@@ -63,12 +63,26 @@ const KNOBS: [(&str, u64, u64); 9] = [
     ("trailing_entries", 0, 1_000_000),
     ("snapshot_chunk_bytes", 64, 16 << 20),
     ("max_batch", 1, 4096),
+    // The format that every node speaks in its first life; in later ones it speaks today's.
+    ("first_format", 1, replica::bootstrap::FORMAT as u64),
 ];
 
 impl Scenario {
     /// The scenario of that name.
     pub fn named(name: &str) -> Option<Self> {
         SCENARIOS.into_iter().find(|scenario| scenario.name == name)
+    }
+
+    /// True if the seed's cluster begins with nodes of the format before today's, which are upgraded when
+    /// they are first started again.
+    fn begins_old(&self, seed: u64) -> bool {
+        let chance = match self.faults {
+            _ if self.fixed => 0.0,
+            Profile::Upgrade => 0.6,
+            Profile::Swarm => 0.15,
+            _ => 0.0,
+        };
+        Rng::numbered(seed, Purpose::Plan, 2).chance(chance)
     }
 
     /// The same scenario with other faults.
@@ -101,6 +115,10 @@ impl Scenario {
         let mut world = if self.fixed { WorldKnobs::default() } else { draw_world(&mut rng) };
         // A calm day is calm in the code too.
         world.buggify &= self.faults != Profile::Calm;
+        let mut knobs = knobs;
+        if self.begins_old(seed) {
+            knobs.insert("first_format".into(), u64::from(replica::bootstrap::FORMAT - 1));
+        }
         let mut plan =
             Plan { scenario: self.name.into(), seed, duration_ms, world, knobs, faults: Vec::new() };
         plan.faults = faults_for(&plan, self.kinds());
@@ -205,6 +223,12 @@ impl Knobs {
     /// Ids of all nodes: 1 is the control node.
     pub fn nodes(&self) -> Vec<NodeId> {
         (1..=self.workers() + 1).collect()
+    }
+
+    /// The format that nodes speak in their first life.
+    pub fn first_format(&self) -> u32 {
+        let today = replica::bootstrap::FORMAT;
+        u32::try_from(self.get("first_format", u64::from(today))).unwrap_or(today)
     }
 
     fn tuning(&self) -> Tuning {

@@ -62,7 +62,10 @@ fn what_a_seed_does_wrong_costs_that_seed_alone() {
 #[test]
 fn a_campaign_by_time_ends_in_time() {
     let began = Instant::now();
-    let output = Command::new(STORM).args(["sweep", "--for", "3s", "--faults", "calm"]).output().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(STORM);
+    command.args(["sweep", "--for", "3s", "--faults", "calm", "--out"]).arg(folder.path());
+    let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!((3..60).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
     let screen = String::from_utf8(output.stdout).unwrap();
@@ -86,8 +89,10 @@ fn is_gone(pid: u32) -> bool {
 
 #[test]
 fn workers_die_with_the_campaign_even_in_the_middle_of_a_seed() {
+    let folder = tempfile::tempdir().unwrap();
     let mut campaign = Command::new(STORM)
-        .args(["sweep", "--seeds", "4", "--jobs", "1", "--seed-wall-limit", "600s"])
+        .args(["sweep", "--seeds", "4", "--jobs", "1", "--seed-wall-limit", "600s", "--out"])
+        .arg(folder.path())
         .env("SEEDSTORM_SABOTAGE", "hang:0")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
