@@ -167,8 +167,13 @@ impl Aftermath {
 }
 
 async fn read_series(client: &Client, name: &str) -> Result<Option<SeriesFinal>, client::CallError> {
+    // A write of unknown outcome may still arrive: what is read must have stood still.
+    let before = client.aggregate(name, false).await?.answer;
     let values = client.values(name, false).await?.answer;
     let aggregate = client.aggregate(name, false).await?.answer;
+    if before != aggregate {
+        return Err(client::CallError::Unknown("it is still being written".into()));
+    }
     Ok(values.zip(aggregate).map(|(values, aggregate)| SeriesFinal {
         values: values.values,
         count: aggregate.count,

@@ -203,6 +203,11 @@ impl Driver {
 
     fn chunk(&mut self, from: NodeId, id: GroupId, transfer: u64, number: u64, chunk: crate::store::Chunk) {
         let Some(group) = self.groups.get_mut(&id) else { return };
+        if group.raw.raft.raft_log.unstable.snapshot.is_some() {
+            // The rows of a whole snapshot wait to be installed: another one's must not take their place
+            // under its index.
+            return;
+        }
         if number == 0 {
             group.incoming = Some(Incoming { from, transfer, next: 0, complete: false });
         }
