@@ -103,7 +103,7 @@ fn fault_table(campaign: &Campaign) -> String {
     }
     let missing = &campaign.missing;
     if !missing.is_empty() {
-        let weight = if missing.judged { "" } else { " (too few seeds to be judged on it)" };
+        let weight = if !missing.is_fine() { "" } else { " (too few seeds to be judged on it)" };
         out += &format!("\n**{}**{weight}\n", cell(&crate::format::capital(&missing.text(20))));
     }
     let toothless = campaign.toothless();

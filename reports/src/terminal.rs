@@ -126,7 +126,7 @@ fn simulation_lines(simulation: &SimulationReport, paint: Paint) -> Vec<String> 
     lines.extend(state_line(&campaign));
     let toothless = campaign.toothless();
     let missing = &campaign.missing;
-    if !missing.is_empty() && !missing.judged {
+    if !missing.is_empty() && missing.is_fine() {
         let text = format!("too few seeds to be judged on it, yet {}", missing.text(4));
         lines.push(format!("  {}", paint.dim(&clip(&text, WIDTH - 2))));
     } else if missing.is_empty() && !toothless.is_empty() {

@@ -34,12 +34,15 @@ pub(crate) struct Missing {
     pub faults: Vec<String>,
     /// States that were never reached.
     pub states: Vec<String>,
-    /// True if the campaign is large enough to be judged on it.
-    pub judged: bool,
+    /// Seeds that ran.
+    pub ran: u64,
 }
 
-/// A campaign of fewer seeds cannot be expected to meet everything.
-pub(crate) const JUDGED_FROM_SEEDS: u64 = 100;
+/// A campaign of fewer seeds cannot be expected to be bitten by every kind of fault.
+const FAULTS_FROM_SEEDS: u64 = 100;
+
+/// A campaign of fewer seeds cannot be expected to reach every state: some are met in one of 400 seeds.
+const STATES_FROM_SEEDS: u64 = 2_000;
 
 /// One state over all seeds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -143,7 +146,7 @@ impl Campaign {
         Missing {
             faults: expected.faults.iter().filter(|kind| !bit(kind)).cloned().collect(),
             states: expected.states.iter().filter(|name| !met(name)).cloned().collect(),
-            judged: simulation.ran() >= JUDGED_FROM_SEEDS,
+            ran: simulation.ran(),
         }
     }
 
@@ -164,9 +167,21 @@ impl Campaign {
 }
 
 impl Missing {
+    /// What the campaign is large enough to be judged on.
+    pub(crate) fn counted(&self) -> Missing {
+        let mut counted = self.clone();
+        if self.ran < FAULTS_FROM_SEEDS {
+            counted.faults.clear();
+        }
+        if self.ran < STATES_FROM_SEEDS {
+            counted.states.clear();
+        }
+        counted
+    }
+
     /// Nothing is missing, or the campaign is too small to say so.
     pub(crate) fn is_fine(&self) -> bool {
-        !self.judged || self.is_empty()
+        self.counted().is_empty()
     }
 
     /// Nothing is missing.

@@ -152,7 +152,7 @@ fn judge_simulation(simulation: &SimulationReport, interrupted: bool) -> Half {
     } else if !campaign.harness_faults.is_empty() {
         HalfVerdict::HarnessFault
     } else if !interrupted && !campaign.missing.is_fine() {
-        parts.push(campaign.missing.text(8));
+        parts.push(campaign.missing.counted().text(8));
         HalfVerdict::Vacuous
     } else {
         HalfVerdict::Held

@@ -17,7 +17,7 @@ pub(super) fn panel(campaign: &Campaign) -> Markup {
                 p.notice.warn {
                     (sign(Tone::Warn)) span {
                         (capital(&missing.text(20)))
-                        (if missing.judged { ": the campaign is vacuous there." } else { " (too few seeds to be judged on it)." })
+                        (if !missing.is_fine() { ": the campaign is vacuous there." } else { " (too few seeds to be judged on it)." })
                     }
                 }
             }

@@ -84,9 +84,9 @@ fn disk(rng: &mut Rng, kind: &str, input: &DrawInput) -> Option<FaultKind> {
         "read_error" => FaultKind::ReadError { node, after: rng.between(1, 8) },
         "write_error" => FaultKind::WriteError { node, after },
         "sync_error" => FaultKind::SyncError { node, after: rng.between(1, 10) },
-        // From none at all to room for some commits.
+        // From none at all to room for a page or two: a store uses what it has freed first.
         "disk_full" => {
-            let magnitude = rng.between(1, 20);
+            let magnitude = rng.between(1, 13);
             FaultKind::DiskFull { node, free_bytes: rng.below(1 << magnitude) }
         }
         "slow_disk" => {
