@@ -49,7 +49,9 @@ fn agrees_with_the_exit_code() {
     interrupted.interrupted = true;
     interrupted.load.as_mut().unwrap().steps.truncate(3);
     let mut vacuous = slower_target.clone();
-    vacuous.simulation.as_mut().unwrap().expected.faults = vec!["meteorite".into()];
+    let campaign = vacuous.simulation.as_mut().unwrap();
+    campaign.expected.faults = vec!["meteorite".into()];
+    campaign.seeds = [campaign.seeds.clone(), campaign.seeds.clone(), campaign.seeds.clone()].concat();
     let mut no_steps = held(&full);
     no_steps.load.as_mut().unwrap().steps.clear();
     let mut no_seeds = slower_target.clone();

@@ -174,17 +174,17 @@ fn a_campaign_in_which_a_fault_never_bit_shows_nothing_about_it() {
         campaign
     };
     let judged = |campaign| verdict(Some(campaign), None, false).simulation;
-    assert_eq!(judged(campaign(100, 1, 1)).verdict, HalfVerdict::Held);
-    let toothless = judged(campaign(100, 0, 0));
+    assert_eq!(judged(campaign(300, 1, 1)).verdict, HalfVerdict::Held);
+    let toothless = judged(campaign(300, 0, 0));
     assert_eq!(toothless.verdict, HalfVerdict::Vacuous);
-    assert_eq!(toothless.sentence, "All 100 seeds held; never bit: bit_rot.");
+    assert_eq!(toothless.sentence, "All 300 seeds held; never bit: bit_rot.");
     let unreached = judged(campaign(2_000, 1, 0));
     assert_eq!(unreached.verdict, HalfVerdict::Vacuous);
     assert_eq!(unreached.sentence, "All 2,000 seeds held; never reached: a log was cut.");
     assert_eq!(judged(campaign(1_999, 1, 0)).verdict, HalfVerdict::Held, "some states are rare");
-    assert_eq!(verdict(Some(campaign(100, 0, 0)), None, false).exit_code(), 2);
-    assert_eq!(judged(campaign(99, 0, 0)).verdict, HalfVerdict::Held, "too few seeds to be judged on it");
-    let mut broken = campaign(100, 0, 0);
+    assert_eq!(verdict(Some(campaign(300, 0, 0)), None, false).exit_code(), 2);
+    assert_eq!(judged(campaign(299, 0, 0)).verdict, HalfVerdict::Held, "too few seeds to be judged on it");
+    let mut broken = campaign(300, 0, 0);
     broken.seeds[0].verdict = SeedVerdict::Violated;
     assert_eq!(judged(broken).verdict, HalfVerdict::Violated, "a broken law comes first");
 }
