@@ -1,28 +1,28 @@
 //! The cluster as routes see it: where a name lives, and how to write and read there.
 
+use crate::APPS;
+use crate::app::{App, mark};
 use crate::http::error::ApiError;
 use crate::http::metrics::NodeMetrics;
 use crate::http::rate_limit::RateLimit;
 use crate::meta::{Placement, View};
 use crate::partition;
+use crate::profile::Profile;
 use replica::driver::Status;
 use replica::frame::Consistency;
 use replica::gateway::{ReadAnswer, Written};
 use replica::start::StatusHandle;
 use replica::{Envelope, Gateway, GroupId, NodeId};
 use rt::time::Instant;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-/// Which system's habits a listener follows where they contradict each other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Profile {
-    /// All systems, open on loopback.
-    #[default]
-    Unified,
-    /// RaftMetrics: every request needs its token.
-    RaftMetrics,
-}
+/// The format since which a group holds more apps than its founder.
+const GUESTS: u32 = 3;
 
 /// What a listener's routes work with. Clones share it.
 #[derive(Clone)]
@@ -68,6 +68,10 @@ pub struct ClusterOptions {
     pub deadline: Duration,
     /// Largest request body.
     pub max_body_bytes: usize,
+    /// Folder of the node's files.
+    pub data: PathBuf,
+    /// The apps' own settings: tables of the configuration file by the apps' names.
+    pub settings: BTreeMap<String, serde_json::Value>,
     /// What one client may ask of this listener; `None` is no limit.
     pub rate_limit: Option<RateLimit>,
 }
@@ -200,5 +204,76 @@ impl Cluster {
     ) -> Result<ReadAnswer, ApiError> {
         let deadline = Instant::now() + self.0.options.deadline;
         Ok(self.gateway()?.read(group, query, consistency, deadline).await?)
+    }
+
+    /// All partitions' groups, once they are known.
+    pub fn partitions(&self) -> Vec<GroupId> {
+        let placement = self.placement();
+        placement.into_iter().flat_map(|placement| placement.partitions).map(|spec| spec.group).collect()
+    }
+
+    /// The settings of the app of that name; without any, the defaults.
+    ///
+    /// # Errors
+    /// A text that says which setting makes no sense.
+    pub fn settings<T: DeserializeOwned + Default>(&self, app: &str) -> Result<T, String> {
+        match self.0.options.settings.get(app) {
+            Some(table) => serde_json::from_value(table.clone()).map_err(|error| format!("{app}: {error}")),
+            None => Ok(T::default()),
+        }
+    }
+
+    /// Refuses settings of apps that make no sense, or that no app has.
+    ///
+    /// # Errors
+    /// A text that says what is allowed.
+    pub fn check_settings(&self) -> Result<(), String> {
+        let settable = |app: &&&App| app.check_settings.is_some();
+        for name in self.0.options.settings.keys() {
+            if !APPS.iter().filter(settable).any(|app| app.name == name) {
+                let names: Vec<_> = APPS.iter().filter(settable).map(|app| app.name).collect();
+                return Err(format!("apps.{name}: no such app has settings; there are {names:?}"));
+            }
+        }
+        APPS.iter().filter_map(|app| app.check_settings).try_for_each(|check| check(self))
+    }
+
+    /// Puts an app's command into a group's log; gives the app's reply.
+    ///
+    /// # Errors
+    /// [`ApiError`]; also as long as nodes of an older version may belong to the cluster, that would not
+    /// understand it.
+    pub async fn command<R: DeserializeOwned>(
+        &self,
+        app: &App,
+        group: GroupId,
+        key: Option<String>,
+        command: &impl Serialize,
+    ) -> Result<R, ApiError> {
+        if app.number != 0 && self.view().is_none_or(|view| view.format < GUESTS) {
+            return Err(ApiError::NotReady);
+        }
+        // Serialisation of plain data into memory has no way to fail.
+        let payload = mark(app.number, postcard::to_stdvec(command).unwrap_or_default());
+        let written = self.write(group, Envelope { key, payload }).await?;
+        postcard::from_bytes(&written.answer).map_err(|_| ApiError::Internal)
+    }
+
+    /// Asks an app's state machine; gives its answer and the index that it comes from.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn query<R: DeserializeOwned>(
+        &self,
+        app: &App,
+        group: GroupId,
+        query: &impl Serialize,
+        consistency: Consistency,
+    ) -> Result<(R, u64), ApiError> {
+        // Serialisation of plain data into memory has no way to fail.
+        let query = mark(app.number, postcard::to_stdvec(query).unwrap_or_default());
+        let read = self.read(group, query, consistency).await?;
+        let answer = postcard::from_bytes(&read.answer).map_err(|_| ApiError::Internal)?;
+        Ok((answer, read.applied))
     }
 }

@@ -1,30 +1,39 @@
 //! The replicated state machines and their routes, one folder each, all folders shaped alike:
-//! `command` (what the log holds), `state` (what applying it does), `query`, `routes`.
+//! `command` (what the log holds), `state` (what applying it does), `query`, `routes`, and in `mod` the
+//! [`App`] that ties them together.
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | [`app`] | what an app is |
 //! | [`meta`] | who belongs to the cluster, and which partition lives where (group 0) |
 //! | [`raftmetrics`] | RaftMetrics (groups 1 and up) |
+//! | [`host`] | the state machine of a group: those of its apps side by side |
 //! | [`partition`] | from a name to its partition |
+//! | [`profile`] | whose habits a listener follows |
 //! | [`http`] | what all routes share: errors, auth, negotiation, metrics |
 //! | [`cluster`] | the cluster as routes see it |
 
+pub mod app;
 pub mod cluster;
+pub mod host;
 pub mod http;
 pub mod meta;
 pub mod partition;
+pub mod profile;
 pub mod raftmetrics;
+
+pub use app::{App, Home};
+pub use profile::Profile;
 
 use replica::{GroupId, StateMachine};
 
 /// The group that holds members and placement.
 pub const META_GROUP: GroupId = 0;
 
-/// The empty state machine of `group`. A new app is registered here.
+/// All apps. A new one is registered here, and nowhere else.
+pub const APPS: &[&App] = &[&raftmetrics::APP];
+
+/// The empty state machine of `group`.
 pub fn machine(group: GroupId) -> Box<dyn StateMachine> {
-    if group == META_GROUP {
-        Box::new(meta::State::default())
-    } else {
-        Box::new(raftmetrics::State::default())
-    }
+    Box::new(host::Host::new(group))
 }

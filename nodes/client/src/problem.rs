@@ -2,6 +2,7 @@
 //! own clients read.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Media type of a [`Problem`].
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -27,6 +28,9 @@ pub struct Problem {
     /// idempotency key, it may be sent again. Absent: it certainly had none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
+    /// Fields of one system's own.
+    #[serde(flatten)]
+    pub extra: BTreeMap<String, serde_json::Value>,
 }
 
 impl Problem {
@@ -40,6 +44,7 @@ impl Problem {
             code: code.into(),
             success: false,
             outcome: None,
+            extra: BTreeMap::new(),
         }
     }
 

@@ -36,8 +36,12 @@ use std::io;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 
-/// The newest format of logs, records and commands that this version speaks. Since 2, members can change.
-pub const FORMAT: u32 = 2;
+/// The newest format of logs, records and commands that this version speaks. Since 2, members can change;
+/// since 3, a group holds several state machines side by side.
+pub const FORMAT: u32 = 3;
+
+/// The format since which members can change.
+pub const MEMBERS: u32 = 2;
 
 /// Longest wait for one answer.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -3,8 +3,9 @@
 use crate::config::{self, FileConfig};
 use crate::embedded::{Cluster, EmbeddedOptions};
 use crate::node;
-use crate::options::{NodeOptions, Profile, Role};
+use crate::options::{NodeOptions, Role};
 use anyhow::{Context, bail};
+use apps::Profile;
 use apps::http::rate_limit::RateLimit;
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
@@ -79,7 +80,7 @@ struct Dev {
     /// Number of partitions of a new cluster.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
     partitions: u32,
-    /// Whose habits the listeners follow: unified, raftmetrics.
+    /// Whose habits the listeners follow: unified, raftmetrics, analytics, metricstream, raft3d, distri.
     #[arg(long, default_value = "unified")]
     profile: Profile,
     /// API address of the control node; workers take the ports after it.
@@ -129,7 +130,7 @@ struct Run {
     /// Folder for the data.
     #[arg(long)]
     data: Option<PathBuf>,
-    /// Whose habits the listener follows: unified, raftmetrics.
+    /// Whose habits the listener follows: unified, raftmetrics, analytics, metricstream, raft3d, distri.
     #[arg(long)]
     profile: Option<Profile>,
     /// Bearer token.
@@ -357,6 +358,7 @@ fn merge(run: Run, file: FileConfig) -> anyhow::Result<NodeOptions> {
     options.max_body_bytes = file.max_body_bytes.unwrap_or(options.max_body_bytes);
     let rate = file.rate_limit.as_deref().map(str::parse).transpose().map_err(anyhow::Error::msg)?;
     options.rate_limit = run.rate_limit.or(rate);
+    options.settings = file.apps;
     if let Some(ms) = file.request_deadline_ms {
         options.request_deadline = Duration::from_millis(ms);
     }

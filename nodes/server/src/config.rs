@@ -22,7 +22,7 @@ pub struct FileConfig {
     pub peers: Option<BTreeMap<String, String>>,
     /// Data folder.
     pub data: Option<PathBuf>,
-    /// `unified` or `raftmetrics`.
+    /// `unified`, `raftmetrics`, `analytics`, `metricstream`, `raft3d` or `distri`.
     pub profile: Option<String>,
     /// Bearer token.
     pub token: Option<String>,
@@ -34,6 +34,9 @@ pub struct FileConfig {
     pub rate_limit: Option<String>,
     /// How long a request may take inside the cluster.
     pub request_deadline_ms: Option<u64>,
+    /// Tables of the apps' own settings: `[apps.metricstream]`, …
+    #[serde(default)]
+    pub apps: BTreeMap<String, serde_json::Value>,
 }
 
 /// Why a file cannot be used.

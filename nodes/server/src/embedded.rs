@@ -4,7 +4,8 @@
 //! sync them. Only the process is shared.
 
 use crate::node::{self, Node, StartError};
-use crate::options::{NodeOptions, Profile, Role, Tuning};
+use crate::options::{NodeOptions, Role, Tuning};
+use apps::Profile;
 use replica::NodeId;
 use rt::net::TcpListener;
 use std::collections::BTreeMap;

@@ -22,7 +22,8 @@ mod placing;
 mod reconcile;
 pub mod topology;
 
+pub use apps::Profile;
 pub use embedded::{Cluster, EmbeddedOptions};
 pub use life::LifeError;
 pub use node::{Node, StartError, start};
-pub use options::{NodeOptions, OptionsError, Profile, Role};
+pub use options::{NodeOptions, OptionsError, Role};

@@ -2,12 +2,13 @@
 
 use crate::life::{Life, LifeError};
 use crate::options::{NodeOptions, OptionsError};
+use apps::APPS;
 use apps::cluster::{Cluster, ClusterOptions};
 use apps::http::router::router;
 use replica::NodeId;
 use rt::http::Server;
 use rt::net::TcpListener;
-use rt::task::{self, JoinHandle};
+use rt::task::{self, JoinHandle, TaskGroup};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -42,6 +43,8 @@ pub struct Node {
     cluster: Cluster,
     life: JoinHandle<Result<(), LifeError>>,
     stop: Option<oneshot::Sender<()>>,
+    /// What the apps do beside answering; they end with the node.
+    _services: TaskGroup,
 }
 
 async fn bind(address: &str) -> Result<TcpListener, StartError> {
@@ -68,6 +71,7 @@ pub async fn start_on(options: NodeOptions, api: TcpListener, peer: TcpListener)
     options.check()?;
     let name = options.name();
     let cluster = Cluster::new(cluster_options(&options, &name));
+    cluster.check_settings().map_err(OptionsError::Settings)?;
     let mut life = Life::new(options.clone(), Arc::new(peer), cluster.clone());
     let first = life.begin().await?;
     let address = options.listen.clone();
@@ -75,19 +79,33 @@ pub async fn start_on(options: NodeOptions, api: TcpListener, peer: TcpListener)
         .map_err(|source| StartError::Listen { address, source })?;
     let (stop, stopped) = oneshot::channel();
     let life = task::spawn(life.live(first, stopped));
+    let services = TaskGroup::default();
+    for service in APPS.iter().filter_map(|app| app.service) {
+        services.spawn(service(cluster.clone()));
+    }
     tracing::info!(node = options.id, name, listen = %http.local_addr(), profile = %options.profile, "node started");
-    Ok(Node { name, address: http.local_addr(), http: Some(http), cluster, life, stop: Some(stop) })
+    Ok(Node {
+        name,
+        address: http.local_addr(),
+        http: Some(http),
+        cluster,
+        life,
+        stop: Some(stop),
+        _services: services,
+    })
 }
 
 fn cluster_options(options: &NodeOptions, name: &str) -> ClusterOptions {
     ClusterOptions {
         name: name.into(),
-        profile: options.profile.into(),
+        profile: options.profile,
         require_token: !crate::options::is_loopback(&options.listen),
         token: options.token.clone(),
         deadline: options.request_deadline,
         max_body_bytes: options.max_body_bytes,
         rate_limit: options.rate_limit,
+        data: options.data.clone(),
+        settings: options.settings.clone(),
     }
 }
 

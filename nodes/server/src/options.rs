@@ -1,12 +1,12 @@
 //! What a node is started with, and what is refused.
 
 use crate::topology::Topology;
+use apps::Profile;
 use apps::http::rate_limit::RateLimit;
 use replica::NodeId;
 use replica::observe::Observer;
 use rt::http::ServeOptions;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -32,48 +32,6 @@ impl FromStr for Role {
             "worker" => Ok(Role::Worker),
             "all" => Ok(Role::All),
             _ => Err(format!("no role {text:?}; allowed are control, worker, all")),
-        }
-    }
-}
-
-/// Which system's habits a listener follows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Profile {
-    /// All systems; open on loopback.
-    #[default]
-    Unified,
-    /// RaftMetrics: every request needs its token.
-    RaftMetrics,
-}
-
-impl FromStr for Profile {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "unified" => Ok(Profile::Unified),
-            "raftmetrics" => Ok(Profile::RaftMetrics),
-            "analytics" | "metricstream" | "raft3d" | "distri" => Err(format!(
-                "the profile {text:?} is planned and not there yet; there are unified, raftmetrics"
-            )),
-            _ => Err(format!("no profile {text:?}; there are unified, raftmetrics")),
-        }
-    }
-}
-
-impl fmt::Display for Profile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Profile::Unified => "unified",
-            Profile::RaftMetrics => "raftmetrics",
-        })
-    }
-}
-
-impl From<Profile> for apps::cluster::Profile {
-    fn from(profile: Profile) -> Self {
-        match profile {
-            Profile::Unified => apps::cluster::Profile::Unified,
-            Profile::RaftMetrics => apps::cluster::Profile::RaftMetrics,
         }
     }
 }
@@ -158,6 +116,8 @@ pub struct NodeOptions {
     pub max_body_bytes: usize,
     /// What one client (an IP address) may ask of this node; `None` is no limit.
     pub rate_limit: Option<RateLimit>,
+    /// The apps' own settings: tables of the configuration file by the apps' names.
+    pub settings: BTreeMap<String, serde_json::Value>,
     /// Limits of the HTTP server.
     pub http: ServeOptions,
     /// Raft's pace and limits.
@@ -200,6 +160,9 @@ pub enum OptionsError {
         /// The address.
         listen: String,
     },
+    /// A setting of an app makes no sense.
+    #[error("{0}")]
+    Settings(String),
     /// A token that no header can carry.
     #[error("the token must be 8 or more visible ASCII characters")]
     BadToken,
@@ -227,6 +190,7 @@ impl NodeOptions {
             request_deadline: Duration::from_secs(5),
             max_body_bytes: 64 << 10,
             rate_limit: None,
+            settings: BTreeMap::new(),
             http: ServeOptions::default(),
             tuning: Tuning::default(),
             observer: None,

@@ -107,6 +107,7 @@ pub(crate) async fn run(post: Post) {
                 settled &= drop_lost_places(&post, table, &status).await;
                 if leads {
                     settled &= reconciler.step(&post, table).await;
+                    settled &= upgrade(&post, &view, table).await;
                 }
             }
             None if leads => found(&post, &view).await,
@@ -141,18 +142,15 @@ async fn found(post: &Post, view: &View) {
     if view.genesis.is_none() {
         return post.propose(&Command::Place(topology.placement(post.options.partitions))).await;
     }
-    if post.options.tuning.format < bootstrap::FORMAT {
+    if post.options.tuning.format < bootstrap::MEMBERS {
         return;
     }
     let mut others = post.options.peers.clone();
     others.remove(&post.node);
-    let answers = bootstrap::introduce(&others, post.options.cluster, 0, 0).await;
-    let speaks = |answer: &Option<replica::frame::Introduction>| {
-        answer.as_ref().is_some_and(|answer| answer.format >= bootstrap::FORMAT)
-    };
-    if !answers.iter().all(speaks) {
+    let Some(format) = common_format(post, &others).await.filter(|format| *format >= bootstrap::MEMBERS)
+    else {
         return;
-    }
+    };
     let member = |(id, peer): (&NodeId, &String)| {
         let control = post.options.role != Role::All && topology.control.contains(id);
         let member = Member {
@@ -168,6 +166,28 @@ async fn found(post: &Post, view: &View) {
     };
     let members: BTreeMap<NodeId, Member> = post.options.peers.iter().map(member).collect();
     post.propose(&Command::Enroll { members, meta: topology.meta_spec() }).await;
+    post.propose(&Command::Speaks { format }).await;
+}
+
+/// The newest format that this node and all `others` speak; `None` if one of them does not answer.
+async fn common_format(post: &Post, others: &BTreeMap<NodeId, String>) -> Option<u32> {
+    let answers = bootstrap::introduce(others, post.options.cluster, 0, 0).await;
+    let formats = answers.iter().map(|answer| answer.as_ref().map(|answer| answer.format));
+    formats.chain([Some(post.options.tuning.format)]).collect::<Option<Vec<_>>>()?.into_iter().min()
+}
+
+/// The meta leader asks what all members speak, until it is the newest format. True if there is nothing to
+/// ask.
+async fn upgrade(post: &Post, view: &View, table: &Table) -> bool {
+    if view.format >= bootstrap::FORMAT || view.format >= post.options.tuning.format {
+        return true;
+    }
+    let others = table.members.iter().filter(|(id, _)| **id != post.node);
+    let others = others.map(|(id, member)| (*id, member.peer.clone())).collect();
+    if let Some(format) = common_format(post, &others).await.filter(|format| *format > view.format) {
+        post.propose(&Command::Speaks { format }).await;
+    }
+    false
 }
 
 /// A node that is expected says that it is there, and one that has moved says where it is. True if there

@@ -130,7 +130,7 @@ impl Aftermath {
     async fn is_caught_up(&self, http: &rt::http::Client) -> bool {
         let mut applied: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
         for endpoint in self.endpoints.values() {
-            let Some(body) = ask(http, endpoint, "/stats", &self.token).await else { return false };
+            let Some(body) = ask(http, endpoint, "/replicas", &self.token).await else { return false };
             let Ok(stats) = serde_json::from_slice::<serde_json::Value>(&body) else { return false };
             for group in stats["groups"].as_array().into_iter().flatten() {
                 let number = |name: &str| group[name].as_u64();

@@ -40,7 +40,7 @@ async fn settled(http: &rt::http::Client, from: &Aftermath) -> Option<BTreeMap<S
     let mut nodes = BTreeMap::new();
     let mut led: BTreeMap<u64, Value> = BTreeMap::new();
     for (name, endpoint) in &from.endpoints {
-        let stats = from.json(http, endpoint, "/stats").await?;
+        let stats = from.json(http, endpoint, "/replicas").await?;
         nodes.insert(name.clone(), stats["node"].as_u64()?);
         for group in stats["groups"].as_array()?.iter().filter(|group| group["leads"] == true) {
             led.insert(group["group"].as_u64()?, group.clone());

@@ -73,16 +73,17 @@ impl Scenario {
         SCENARIOS.into_iter().find(|scenario| scenario.name == name)
     }
 
-    /// True if the seed's cluster begins with nodes of the format before today's, which are upgraded when
-    /// they are first started again.
-    fn begins_old(&self, seed: u64) -> bool {
+    /// The format that the seed's nodes speak in their first life, if it is an older one; they are upgraded
+    /// when they are first started again.
+    fn first_format(&self, seed: u64) -> Option<u64> {
         let chance = match self.faults {
             _ if self.fixed => 0.0,
             Profile::Upgrade => 0.6,
             Profile::Swarm => 0.15,
             _ => 0.0,
         };
-        Rng::numbered(seed, Purpose::Plan, 2).chance(chance)
+        let mut rng = Rng::numbered(seed, Purpose::Plan, 2);
+        rng.chance(chance).then(|| rng.between(1, u64::from(replica::bootstrap::FORMAT) - 1))
     }
 
     /// The same scenario with other faults.
@@ -116,8 +117,8 @@ impl Scenario {
         // A calm day is calm in the code too.
         world.buggify &= self.faults != Profile::Calm;
         let mut knobs = knobs;
-        if self.begins_old(seed) {
-            knobs.insert("first_format".into(), u64::from(replica::bootstrap::FORMAT - 1));
+        if let Some(format) = self.first_format(seed) {
+            knobs.insert("first_format".into(), format);
         }
         let mut plan =
             Plan { scenario: self.name.into(), seed, duration_ms, world, knobs, faults: Vec::new() };

@@ -175,7 +175,7 @@ fn paths_and_methods_that_are_not_there() {
         ("PUT", "/metrics/guarded", "GET,HEAD"),
         ("POST", "/metrics/guarded/aggregate", "GET,HEAD"),
         ("OPTIONS", "/health", "GET,HEAD"),
-        ("BREW", "/stats", "GET,HEAD"),
+        ("BREW", "/replicas", "GET,HEAD"),
     ] {
         let answer = client.send(Request::new(method, path));
         let detail = assert_problem(&format!("{method} {path}"), &answer, 405, "method");

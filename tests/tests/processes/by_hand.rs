@@ -32,7 +32,7 @@ fn sums(node: &NodeProcess) -> Vec<f64> {
 
 /// Applied index by group, of all replicas or only of those that lead.
 fn applied(node: &NodeProcess, leading: bool) -> BTreeMap<u64, u64> {
-    let stats: Value = serde_json::from_slice(&node.client().get("/stats").body).unwrap();
+    let stats: Value = serde_json::from_slice(&node.client().get("/replicas").body).unwrap();
     let groups = stats["groups"].as_array().unwrap().iter();
     let groups = groups.filter(|group| !leading || group["leads"] == true);
     groups.map(|g| (g["group"].as_u64().unwrap(), g["applied_index"].as_u64().unwrap())).collect()

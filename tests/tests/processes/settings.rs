@@ -28,9 +28,9 @@ fn a_node_starts_from_its_file_and_ends_on_sigterm() {
     let mut node = node_with(&config, folder.path(), &api);
     node.start();
     node.wait_ready();
-    assert_eq!(node.client().get("/stats").status, 401, "the profile comes from the file");
+    assert_eq!(node.client().get("/replicas").status, 401, "the profile comes from the file");
     let mut client = Client::new(&api).with_token("token-from-the-file");
-    let stats: serde_json::Value = serde_json::from_slice(&client.get("/stats").body).unwrap();
+    let stats: serde_json::Value = serde_json::from_slice(&client.get("/replicas").body).unwrap();
     assert_eq!(stats["groups"].as_array().unwrap().len(), 3, "placement and two partitions: {stats}");
     assert_eq!(client.post("/metrics", "x".repeat(1001)).status, 413);
     assert_eq!(client.post("/metrics", r#"{"metric_name":"m","value":1}"#).status, 200);
@@ -43,7 +43,7 @@ fn a_node_starts_from_its_file_and_ends_on_sigterm() {
     node.start();
     node.wait_ready();
     let mut client = Client::new(&api).with_token("token-from-the-file");
-    assert_eq!(client.get("/stats").status, 401);
+    assert_eq!(client.get("/replicas").status, 401);
     let answer = Client::new(&api).with_token("token-from-a-flag").get("/metrics/m");
     assert!(answer.text().starts_with(r#"{"metric_name":"m","values":[1.0],"#), "{}", answer.text());
     assert_eq!(node.terminate().code(), Some(0), "{}", node.log());

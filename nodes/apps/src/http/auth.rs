@@ -1,7 +1,8 @@
 //! Who may ask: the bearer token, compared in constant time.
 
 use super::error::ApiError;
-use crate::cluster::{Cluster, Profile};
+use crate::Profile;
+use crate::cluster::Cluster;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -31,7 +32,7 @@ fn needs_token(cluster: &Cluster, path: &str) -> bool {
     let options = cluster.options();
     match options.profile {
         Profile::RaftMetrics => true,
-        Profile::Unified => options.require_token,
+        _ => options.require_token,
     }
 }
 

@@ -80,6 +80,9 @@ pub enum ApiError {
     /// The read was not done.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// An app's own refusal.
+    #[error("{}", .0.detail)]
+    App(Box<Problem>),
     /// The node failed.
     #[error("the node could not read its own data")]
     Internal,
@@ -91,7 +94,20 @@ impl ApiError {
         ApiError::Invalid { code, detail: detail.into() }
     }
 
-    fn kind(&self) -> (StatusCode, &'static str, &'static str) {
+    /// An app's own refusal: `status`, a `code` for programs, a `title` and a `detail` for people.
+    pub fn app(status: StatusCode, code: &str, title: &str, detail: impl Into<String>) -> Self {
+        ApiError::App(Box::new(Problem::new(status.as_u16(), code, title, detail)))
+    }
+
+    /// The same error with a field of the app's own beside the standard ones.
+    #[must_use]
+    pub fn with(self, field: &str, value: impl Into<serde_json::Value>) -> Self {
+        let mut problem = self.to_problem();
+        problem.extra.insert(field.into(), value.into());
+        ApiError::App(Box::new(problem))
+    }
+
+    fn kind(&self) -> (StatusCode, &str, &str) {
         use StatusCode as S;
         match self {
             ApiError::Invalid { code, .. } => (S::BAD_REQUEST, code, "Invalid request"),
@@ -111,12 +127,19 @@ impl ApiError {
             ApiError::Members(error) => members_kind(*error),
             ApiError::Write(error) => write_kind(*error),
             ApiError::Read(error) => read_kind(*error),
+            ApiError::App(problem) => {
+                let status = S::from_u16(problem.status).unwrap_or(S::INTERNAL_SERVER_ERROR);
+                (status, &problem.code, &problem.title)
+            }
             ApiError::Internal => (S::INTERNAL_SERVER_ERROR, "internal", "Node failed"),
         }
     }
 
     /// The error as it is sent.
     pub fn to_problem(&self) -> Problem {
+        if let ApiError::App(problem) = self {
+            return (**problem).clone();
+        }
         let (status, code, title) = self.kind();
         let problem = Problem::new(status.as_u16(), code, title, self.to_string());
         if *self == ApiError::Write(WriteError::Unknown) { problem.with_unknown_outcome() } else { problem }

@@ -1,7 +1,7 @@
-//! The Prometheus text: the node's own measurements, its raft groups, and one histogram per metric.
+//! The Prometheus text: the node's own measurements, its raft groups, and what its apps add.
 
+use crate::APPS;
 use crate::cluster::Cluster;
-use crate::raftmetrics::exposition::{PartitionUp, SeriesCollector, gather};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
@@ -27,13 +27,9 @@ pub async fn prometheus(State(cluster): State<Cluster>, headers: HeaderMap) -> R
     let mut registry = Registry::default();
     cluster.metrics().register(&mut registry);
     register_groups(&mut registry, &cluster.status().await);
-    let gathered = gather(&cluster).await;
-    let up = Family::<GroupLabel, Gauge>::default();
-    for PartitionUp { group, up: is_up } in &gathered.partitions {
-        up.get_or_create(&GroupLabel { group: *group }).set(i64::from(*is_up));
+    for measure in APPS.iter().filter_map(|app| app.measure) {
+        measure(&cluster, &mut registry).await;
     }
-    registry.register("raftmetrics_partition_up", "1 if the partition's metrics are in this answer", up);
-    registry.register_collector(Box::new(SeriesCollector(gathered.series)));
     let mut body = String::new();
     match text::encode(&mut body, &registry) {
         Ok(()) => (StatusCode::OK, [(header::CONTENT_TYPE, media_type)], body).into_response(),

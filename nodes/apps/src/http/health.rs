@@ -64,8 +64,8 @@ struct GroupStats {
     voters_outgoing: Vec<u64>,
 }
 
-/// `GET /stats`: the node's replicas as JSON.
-pub async fn stats(State(cluster): State<Cluster>) -> Response {
+/// `GET /replicas`: the node's replicas as JSON.
+pub async fn replicas(State(cluster): State<Cluster>) -> Response {
     let status = cluster.status().await;
     let groups = status.groups.into_iter().map(|group| GroupStats {
         group: group.group,

@@ -4,22 +4,23 @@ use super::error::ApiError;
 use super::rate_limit::{self, Gate};
 use super::{auth, exposition, health, metrics};
 use crate::cluster::Cluster;
-use crate::{meta, raftmetrics};
+use crate::{APPS, meta};
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware;
 use axum::routing::get;
 
-/// The router of a listener. A new app's routes are merged here.
+/// The router of a listener.
 pub fn router(cluster: Cluster) -> Router {
-    let routes = Router::new()
+    let routes = APPS.iter().fold(Router::new(), |routes, app| routes.merge((app.routes)()));
+    let routes = routes
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/health", get(health::health))
-        .route("/stats", get(health::stats))
+        .route("/replicas", get(health::replicas))
+        .route("/stats", get(health::replicas))
         .route("/prometheus", get(exposition::prometheus))
         .merge(meta::routes::routes())
-        .merge(raftmetrics::routes::routes())
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(unknown_path)
         .layer(middleware::from_fn_with_state(cluster.clone(), auth::check));

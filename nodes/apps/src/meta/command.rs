@@ -40,6 +40,11 @@ pub enum Command {
         /// It.
         node: NodeId,
     },
+    /// Every member speaks this format. (Since format 3.)
+    Speaks {
+        /// The format.
+        format: u32,
+    },
 }
 
 impl Command {

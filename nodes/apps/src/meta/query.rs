@@ -19,6 +19,8 @@ pub struct View {
     pub genesis: Option<Placement>,
     /// The table of members, once there is one.
     pub table: Option<Table>,
+    /// The format that every member has been heard to speak; 0 before anybody asked.
+    pub format: u32,
 }
 
 impl View {
@@ -38,5 +40,10 @@ impl Query {
 
 /// The view in an answer; `None` if there is none in it.
 pub fn view(answer: &[u8]) -> Option<View> {
-    postcard::from_bytes(answer).ok()
+    // A node of format 2 answers without the last field.
+    let older = || {
+        let (genesis, table) = postcard::from_bytes(answer).ok()?;
+        Some(View { genesis, table, format: 0 })
+    };
+    postcard::from_bytes(answer).ok().or_else(older)
 }

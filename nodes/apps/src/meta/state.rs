@@ -8,6 +8,8 @@ use replica::machine::{Row, RowChange, Stored};
 const PLACEMENT: &[u8] = b"placement";
 /// The table of members.
 const TABLE: &[u8] = b"table";
+/// The format that all members speak, once they do.
+const FORMAT: &[u8] = b"format";
 
 /// The state.
 #[derive(Default)]
@@ -18,7 +20,7 @@ pub struct State {
 
 impl State {
     fn carry_out(&mut self, command: Command) -> Reply {
-        let View { genesis, table } = &mut self.view;
+        let View { genesis, table, format } = &mut self.view;
         match (command, table) {
             (Command::Place(placement), _) => {
                 genesis.get_or_insert(placement);
@@ -31,6 +33,10 @@ impl State {
                 Reply::Done
             }
             (_, None) => Reply::Refused(Refused::TooEarly),
+            (Command::Speaks { format: heard }, Some(_)) => {
+                *format = heard.max(*format);
+                Reply::Done
+            }
             (Command::Join(join), Some(table)) => match table.join(&join) {
                 Ok(node) => {
                     let nodes = table.members.iter().map(|(id, member)| (*id, member.peer.clone()));
@@ -75,6 +81,9 @@ impl StateMachine for State {
         }
         let genesis = self.view.genesis.as_ref().map(|p| postcard::to_stdvec(p).unwrap_or_default());
         let mut rows = vec![(PLACEMENT.to_vec(), genesis)];
+        if self.view.format > 0 {
+            rows.push((FORMAT.to_vec(), Some(self.view.format.to_be_bytes().to_vec())));
+        }
         if let Some(table) = &self.view.table {
             rows.push((TABLE.to_vec(), Some(postcard::to_stdvec(table).unwrap_or_default())));
         }
@@ -92,6 +101,10 @@ impl StateMachine for State {
                 TABLE => {
                     let table: Table = postcard::from_bytes(&value).map_err(|e| format!("table: {e}"))?;
                     self.view.table = Some(table);
+                }
+                FORMAT => {
+                    let bytes = value.try_into().map_err(|value| format!("format: {value:?}"))?;
+                    self.view.format = u32::from_be_bytes(bytes);
                 }
                 _ => return Err(format!("unknown row {key:?}")),
             }
@@ -125,10 +138,12 @@ mod tests {
         state.apply(&Command::Place(Placement::spread(&[2], &[1], 1)).encode(), 0);
         let meta = replica::GroupSpec { group: 0, voters: vec![1, 2], learners: vec![], home: 1 };
         state.apply(&Command::Enroll { members: Default::default(), meta }.encode(), 0);
+        state.apply(&Command::Speaks { format: 3 }.encode(), 0);
         let mut again = State::default();
         let rows = state.take_changes().into_iter().filter_map(|(key, value)| Some((key, value?)));
         again.restore(&mut rows.collect::<Vec<_>>().into_iter()).unwrap();
         assert_eq!(again.view, state.view);
+        assert_eq!(again.view.format, 3);
         assert!(again.view.table.is_some() && again.hash() == state.hash());
     }
 }

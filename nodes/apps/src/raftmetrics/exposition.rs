@@ -3,14 +3,33 @@
 use super::query::{Exported, Query, decode};
 use crate::cluster::Cluster;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
 use replica::GroupId;
 use replica::frame::Consistency;
 use std::fmt;
 
 /// Series asked for at a time.
 const PAGE: u64 = 500;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GroupLabel {
+    group: u64,
+}
+
+/// Adds one histogram for each metric, and which partitions they come from.
+pub async fn measure(cluster: &Cluster, registry: &mut Registry) {
+    let gathered = gather(cluster).await;
+    let up = Family::<GroupLabel, Gauge>::default();
+    for PartitionUp { group, up: is_up } in &gathered.partitions {
+        up.get_or_create(&GroupLabel { group: *group }).set(i64::from(*is_up));
+    }
+    registry.register("raftmetrics_partition_up", "1 if the partition's metrics are in this answer", up);
+    registry.register_collector(Box::new(SeriesCollector(gathered.series)));
+}
 
 /// Whether a partition answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

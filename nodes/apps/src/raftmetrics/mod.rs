@@ -13,3 +13,17 @@ pub mod sketch;
 mod state;
 
 pub use state::State;
+
+use crate::app::{App, Home};
+
+/// RaftMetrics, the founder of the partitions.
+pub const APP: App = App {
+    name: "raftmetrics",
+    number: 0,
+    home: Home::Partitions,
+    machine: || Box::new(State::default()),
+    routes: routes::routes,
+    measure: Some(|cluster, registry| Box::pin(exposition::measure(cluster, registry))),
+    service: None,
+    check_settings: None,
+};

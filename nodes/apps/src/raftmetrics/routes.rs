@@ -32,7 +32,7 @@ pub fn routes() -> Router<Cluster> {
 async fn metrics(state: State<Cluster>, headers: HeaderMap) -> Response {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("*/*");
     if accept.contains("application/json") && !accept.contains("text/plain") {
-        health::stats(state).await
+        health::replicas(state).await
     } else {
         exposition::prometheus(state, headers).await
     }

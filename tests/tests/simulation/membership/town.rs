@@ -268,7 +268,7 @@ impl Town {
         }
         let mut led: BTreeMap<u64, Value> = BTreeMap::new();
         for house in self.houses.values().filter(|house| house.ended.lock().unwrap().is_none()) {
-            let Some((200, stats)) = self.ask("GET", house.number, "/stats", Value::Null).await else {
+            let Some((200, stats)) = self.ask("GET", house.number, "/replicas", Value::Null).await else {
                 return false;
             };
             for group in stats["groups"].as_array().cloned().unwrap_or_default() {
@@ -305,7 +305,7 @@ impl Town {
     async fn all_stats(&self) -> String {
         let mut text = String::new();
         for (name, house) in &self.houses {
-            let stats = self.ask("GET", house.number, "/stats", Value::Null).await;
+            let stats = self.ask("GET", house.number, "/replicas", Value::Null).await;
             let ready = self.ask("GET", house.number, "/readyz", Value::Null).await;
             let ended = house.ended.lock().unwrap().clone();
             text +=
@@ -316,7 +316,7 @@ impl Town {
 
     /// The member that a machine is now.
     pub async fn node_on(&self, name: &str) -> NodeId {
-        let stats = self.ask("GET", self.houses[name].number, "/stats", Value::Null).await;
+        let stats = self.ask("GET", self.houses[name].number, "/replicas", Value::Null).await;
         stats.and_then(|(_, stats)| stats["node"].as_u64()).unwrap_or(0)
     }
 
@@ -324,7 +324,7 @@ impl Town {
     pub async fn leader_of(&self, group: u64) -> String {
         for _ in 0..100 {
             for (name, house) in &self.houses {
-                let stats = self.ask("GET", house.number, "/stats", Value::Null).await;
+                let stats = self.ask("GET", house.number, "/replicas", Value::Null).await;
                 let groups = stats.map(|(_, stats)| stats["groups"].clone()).unwrap_or_default();
                 let leads = |g: &Value| g["group"].as_u64() == Some(group) && g["leads"] == true;
                 if groups.as_array().into_iter().flatten().any(leads) {
