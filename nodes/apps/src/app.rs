@@ -21,6 +21,12 @@ pub type Borrowing<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 /// Adds measurements to a registry.
 pub type Measure = for<'a> fn(&'a Cluster, &'a mut Registry) -> Borrowing<'a>;
 
+/// Work beside the requests.
+pub type Service = fn(Cluster) -> Borrowing<'static>;
+
+/// Looks at settings.
+pub type CheckSettings = fn(&Cluster) -> Result<(), String>;
+
 /// An app.
 pub struct App {
     /// Its name: of its folder, of its profile, and of its table in the configuration file.
@@ -37,9 +43,9 @@ pub struct App {
     /// Adds its measurements to a scrape.
     pub measure: Option<Measure>,
     /// What it does beside answering, for as long as the node runs. It is dropped with the node.
-    pub service: Option<fn(Cluster) -> Borrowing<'static>>,
+    pub service: Option<Service>,
     /// Refuses a table of the configuration file that makes no sense; the text says what is allowed.
-    pub check_settings: Option<fn(&Cluster) -> Result<(), String>>,
+    pub check_settings: Option<CheckSettings>,
 }
 
 /// A number in front of bytes: founders' bytes never begin with one that large.
