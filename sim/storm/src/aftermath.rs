@@ -1,7 +1,7 @@
-//! After the faults: does everything come back in time, and what is stored at the end?
+//! After the faults: does everything come back in time?
 
 use bytes::Bytes;
-use check::{FinalState, LivenessFacts, LivenessProbe, SeriesFinal};
+use check::{LivenessFacts, LivenessProbe};
 use client::{Client, ClientOptions};
 use rt::sim::World;
 use rt::time::{self, Instant};
@@ -15,7 +15,7 @@ pub const RECOVERY: Duration = Duration::from_secs(15);
 /// The same where a member had to be replaced: learner first, then a voter, one group after the other.
 pub const REPLACEMENT: Duration = Duration::from_secs(40);
 /// Pause between two tries.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 
 struct Tools {
     client: Client,
@@ -48,8 +48,6 @@ pub struct Aftermath {
     pub endpoints: BTreeMap<String, String>,
     /// Token.
     pub token: String,
-    /// Names of the series of the workload.
-    pub series: Vec<String>,
     /// Within this much time after the faults, everything must work again.
     pub recovery: Duration,
     /// Names that together lie in every partition: what is written to them is not judged.
@@ -144,42 +142,6 @@ impl Aftermath {
         }
         applied.values().all(|indexes| indexes.windows(2).all(|pair| pair[0] == pair[1]))
     }
-
-    /// What is stored in every series; `None` if a series cannot be read in time.
-    pub async fn final_state(&self) -> Option<FinalState> {
-        let client = self.client(Duration::from_secs(5));
-        let mut state = FinalState::default();
-        for name in &self.series {
-            let deadline = Instant::now() + RECOVERY;
-            let found = loop {
-                match read_series(&client, name).await {
-                    Ok(found) => break found,
-                    Err(_) if Instant::now() < deadline => time::sleep(PAUSE).await,
-                    Err(_) => return None,
-                }
-            };
-            if let Some(found) = found {
-                state.series.insert(name.clone(), found);
-            }
-        }
-        Some(state)
-    }
-}
-
-async fn read_series(client: &Client, name: &str) -> Result<Option<SeriesFinal>, client::CallError> {
-    // A write of unknown outcome may still arrive: what is read must have stood still.
-    let before = client.aggregate(name, false).await?.answer;
-    let values = client.values(name, false).await?.answer;
-    let aggregate = client.aggregate(name, false).await?.answer;
-    if before != aggregate {
-        return Err(client::CallError::Unknown("it is still being written".into()));
-    }
-    Ok(values.zip(aggregate).map(|(values, aggregate)| SeriesFinal {
-        values: values.values,
-        count: aggregate.count,
-        // The values of a run are far too small to overflow a sum.
-        sum: aggregate.sum.unwrap_or(f64::NAN),
-    }))
 }
 
 async fn ask(http: &rt::http::Client, endpoint: &str, path: &str, token: &str) -> Option<Bytes> {

@@ -43,8 +43,7 @@ pub fn save(folder: &Path, outcomes: &Outcomes, build: &BuildInfo) -> io::Result
     let history = folder.join("history.jsonl");
     let mut writer = BufWriter::new(fs::File::create(&history)?);
     for operation in &outcomes.history {
-        serde_json::to_writer(&mut writer, operation)?;
-        writer.write_all(b"\n")?;
+        writeln!(writer, "{operation}")?;
     }
     writer.flush()?;
     let events = folder.join("events.log");

@@ -1,8 +1,8 @@
 //! What a run's facts amount to: the judges' verdict, the counts, the timeline.
 
 use crate::run::{BOOT, Facts};
+use crate::system::{Deed, Fate};
 use check::Violation;
-use check::history::{Call, Operation, Outcome};
 use reports::model::{
     FaultBand, FaultCount, OperationCounts, OperationDot, SeedResult, SeedVerdict, Timeline, ViolationReport,
 };
@@ -26,12 +26,11 @@ pub(crate) fn judge(result: &mut SeedResult, facts: &Facts) {
     if let Some(liveness) = &facts.liveness {
         violations.extend(check::judge_liveness(liveness).iter().map(report));
     }
-    match &facts.final_state {
-        Some(state) => violations.extend(check::judge_history(&facts.history, state).iter().map(report)),
-        None if facts.booted => {
-            violations.push(own("liveness", "a series could not be read after everything was healed".into()));
-        }
-        None => {}
+    if facts.collected {
+        violations.extend(facts.system.judge().iter().map(report));
+    } else if facts.booted {
+        violations
+            .push(own("liveness", "what is stored could not be read after everything was healed".into()));
     }
     result.verdict = if violations.is_empty() { SeedVerdict::Held } else { SeedVerdict::Violated };
     result.violations = violations;
@@ -39,7 +38,7 @@ pub(crate) fn judge(result: &mut SeedResult, facts: &Facts) {
     result.event_hash = format!("{:016x}", facts.event_hash);
     result.events = facts.event_count;
     result.elections = facts.sight.elections;
-    result.operations = count(&facts.history);
+    result.operations = count(&facts.operations);
     let counted = |kinds: &[Kind]| {
         let sites =
             facts.sites.iter().filter(|count| kinds.contains(&count.site.kind()) && count.reached > 0);
@@ -64,16 +63,9 @@ pub(crate) fn report(violation: &Violation) -> ViolationReport {
     }
 }
 
-fn count(history: &[Operation]) -> OperationCounts {
-    let mut counts = OperationCounts::default();
-    for operation in history {
-        match operation.outcome {
-            Outcome::Ok(_) => counts.ok += 1,
-            Outcome::Rejected(_) => counts.rejected += 1,
-            Outcome::Unknown(_) => counts.unknown += 1,
-        }
-    }
-    counts
+fn count(deeds: &[Deed]) -> OperationCounts {
+    let count = |fate| deeds.iter().filter(|deed| deed.fate == fate).count() as u64;
+    OperationCounts { ok: count(Fate::Ok), rejected: count(Fate::Rejected), unknown: count(Fate::Unknown) }
 }
 
 pub(crate) fn timeline(facts: &Facts) -> Timeline {
@@ -84,19 +76,11 @@ pub(crate) fn timeline(facts: &Facts) -> Timeline {
         from_seconds: seconds(band.from_ns),
         to_seconds: seconds(band.to_ns),
     });
-    let operations = facts.history.iter().map(|operation| {
-        let outcome = match operation.outcome {
-            Outcome::Ok(_) => "ok",
-            Outcome::Rejected(_) => "rejected",
-            Outcome::Unknown(_) => "unknown",
-        };
-        let end = operation.end_ns.unwrap_or(facts.end_ns);
-        OperationDot {
-            at_seconds: seconds(operation.begin_ns),
-            latency_ms: end.saturating_sub(operation.begin_ns) as f64 / 1e6,
-            outcome: outcome.into(),
-            write: matches!(operation.call, Call::Append { .. }),
-        }
+    let operations = facts.operations.iter().map(|deed| OperationDot {
+        at_seconds: seconds(deed.begin_ns),
+        latency_ms: deed.end_ns.unwrap_or(facts.end_ns).saturating_sub(deed.begin_ns) as f64 / 1e6,
+        outcome: deed.fate.name().into(),
+        write: deed.write,
     });
     Timeline {
         end_seconds: seconds(facts.end_ns),

@@ -3,7 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`scenario`] | the cluster as a scenario: machines, knobs |
-//! | [`workload`] | clients |
+//! | [`system`] | the systems: their clients and their judges |
 //! | [`watch`] | replicas' steps on their way to the judges |
 //! | [`aftermath`] | after the faults: does everything come back, and what is stored? |
 //! | [`run`] | one seed, from plan to verdict |
@@ -35,5 +35,5 @@ mod place;
 pub mod run;
 pub mod scenario;
 pub mod sweep;
+pub mod system;
 pub mod watch;
-pub mod workload;

@@ -5,11 +5,10 @@ use crate::judging::{judge, report, timeline};
 use crate::membership::Membership;
 use crate::panics;
 use crate::place::{place_clients, place_nodes, supervise, upgrade};
-use crate::scenario::{Knobs, TOKEN, api_of, client_names, machine_names};
+use crate::scenario::{Knobs, Scenario, TOKEN, api_of, client_names, machine_names};
+use crate::system::{self, Deed, Seat, System};
 use crate::watch::{Found, Sight, Watch};
-use crate::workload::Workload;
-use check::history::Operation;
-use check::{FinalState, LivenessFacts};
+use check::LivenessFacts;
 use reports::model::{SeedResult, SeedVerdict, ViolationReport};
 use rt::profile::Section;
 use rt::sim::machine::MachineId;
@@ -20,14 +19,17 @@ use rt::sim::trace::Event;
 use rt::sim::{Options, Simulation, World};
 use rt::time;
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use world::nemesis::Deeds;
-use world::{Atlas, Nemesis, Plan, PlanError, Recorder};
+use world::{Atlas, Nemesis, Plan, PlanError};
 
 /// How long a new cluster may take until it is ready.
 pub(crate) const BOOT: Duration = Duration::from_secs(20);
+
+/// The number of who looks in the end, beyond those of clients.
+const AFTER: u32 = 1000;
 
 /// What a rolling restart may take beyond its own time.
 const MOST_ROLLING_MS: u64 = 60_000;
@@ -40,8 +42,10 @@ const WALL_LIMIT: Duration = Duration::from_secs(60);
 pub struct Outcomes {
     /// For the report.
     pub result: SeedResult,
-    /// What clients did and saw.
-    pub history: Vec<Operation>,
+    /// What clients did.
+    pub operations: Vec<Deed>,
+    /// The same in full, a line of JSON an operation, if events were kept.
+    pub history: Vec<String>,
     /// Every event with its task's origin, if they were kept.
     pub events: Vec<(Event, String)>,
     /// The plan.
@@ -65,12 +69,13 @@ pub struct Keep {
 
 /// What is known when the simulation ends.
 pub(crate) struct Facts {
-    pub(crate) history: Vec<Operation>,
+    pub(crate) operations: Vec<Deed>,
+    pub(crate) system: Arc<dyn System>,
     pub(crate) sight: Sight,
     pub(crate) deeds: Deeds,
     pub(crate) booted: bool,
     pub(crate) liveness: Option<LivenessFacts>,
-    pub(crate) final_state: Option<FinalState>,
+    pub(crate) collected: bool,
     pub(crate) load_from_ns: u64,
     pub(crate) end_ns: u64,
     pub(crate) event_hash: u64,
@@ -124,7 +129,14 @@ pub fn run(plan: Plan, keep: Keep, replay: String) -> Result<Outcomes, PlanError
                 Ok(_) => format!("simulated time limit: it did not end within {} s", limit.as_secs()),
             };
             failed(&mut result, panics::take(seed), &error);
-            return Ok(Outcomes { result, history: Vec::new(), events: Vec::new(), plan, profile: None });
+            return Ok(Outcomes {
+                result,
+                operations: Vec::new(),
+                history: Vec::new(),
+                events: Vec::new(),
+                plan,
+                profile: None,
+            });
         }
     };
     let judging = Instant::now();
@@ -135,7 +147,8 @@ pub fn run(plan: Plan, keep: Keep, replay: String) -> Result<Outcomes, PlanError
     }
     // The judges' share of the work belongs to the time that a seed takes.
     result.wall_seconds = began.elapsed().as_secs_f64();
-    Ok(Outcomes { result, history: facts.history, events: facts.events, plan, profile })
+    let history = if keep.events { facts.system.history() } else { Vec::new() };
+    Ok(Outcomes { result, operations: facts.operations, history, events: facts.events, plan, profile })
 }
 
 /// A run ends when the load, the faults, the recovery and the reading of every series have; twice that is
@@ -174,15 +187,16 @@ async fn drive(world: Arc<World>, plan: Plan, knobs: Knobs, found: Found) -> Fac
     let client_machines = place_clients(&world, &knobs);
     let names: BTreeMap<u64, String> =
         knobs.nodes().into_iter().zip(machine_names(knobs.workers())).collect();
-    let recorder = Recorder::new(world.clone());
+    let system = system::named(Scenario::system_of(&plan))(&world, &knobs);
     let aftermath = aftermath(&world, &plan, &knobs, &names);
     let mut facts = Facts {
-        history: Vec::new(),
+        operations: Vec::new(),
+        system: system.clone(),
         sight: Sight::default(),
         deeds: Deeds::default(),
         booted: false,
         liveness: None,
-        final_state: None,
+        collected: false,
         load_from_ns: 0,
         end_ns: 0,
         event_hash: 0,
@@ -204,18 +218,18 @@ async fn drive(world: Arc<World>, plan: Plan, knobs: Knobs, found: Found) -> Fac
         on(&world, judge_machine, async move { booting.wait_ready(BOOT).await }).await.unwrap_or(false);
     facts.load_from_ns = world.now_ns();
     if facts.booted {
-        load(&world, &plan, &knobs, &client_machines, &recorder, &nemesis).await;
+        load(&world, &plan, &knobs, &client_machines, &*system, &nemesis).await;
         upgrade(&nemesis, &knobs, &machines, &lives).await;
         // The code has made enough trouble, too.
         world.stop_buggify();
-        let after = aftermath.clone();
-        facts.liveness = on(&world, judge_machine, async move { after.liveness().await }).await;
-        facts.final_state =
-            on(&world, judge_machine, async move { aftermath.final_state().await }).await.flatten();
+        facts.liveness = on(&world, judge_machine, async move { aftermath.liveness().await }).await;
+        let rng = Rng::numbered(plan.seed, Purpose::Workload, AFTER);
+        let seat = Seat::new(&knobs, AFTER, rng, Arc::new(AtomicBool::new(true)));
+        facts.collected = on(&world, judge_machine, system.collect(seat)).await.unwrap_or(false);
     }
     // At the very end: what lies hidden on a disk bites late.
     facts.deeds = nemesis.deeds();
-    facts.history = recorder.history();
+    facts.operations = system.deeds();
     facts.sight = watch.sight(&names);
     facts.end_ns = world.now_ns();
     facts.profile = world.take_profile();
@@ -237,10 +251,6 @@ async fn on<T: Send + 'static>(
     world.spawn_on(machine, future).await.ok()
 }
 
-fn series(knobs: &Knobs) -> Vec<String> {
-    (0..knobs.get("series", 6)).map(|n| format!("series-{n}")).collect()
-}
-
 fn aftermath(world: &Arc<World>, plan: &Plan, knobs: &Knobs, names: &BTreeMap<u64, String>) -> Aftermath {
     let partitions = u32::try_from(knobs.get("partitions", 4)).unwrap_or(4);
     let mut probes: BTreeMap<u64, String> = BTreeMap::new();
@@ -255,7 +265,6 @@ fn aftermath(world: &Arc<World>, plan: &Plan, knobs: &Knobs, names: &BTreeMap<u6
         world: world.clone(),
         endpoints: names.iter().map(|(id, name)| (name.clone(), api_of(*id))).collect(),
         token: TOKEN.into(),
-        series: series(knobs),
         recovery: if plan.faults.iter().any(|fault| fault.kind.damages()) { REPLACEMENT } else { RECOVERY },
         probes: probes.into_values().collect(),
     }
@@ -286,31 +295,21 @@ async fn load(
     plan: &Plan,
     knobs: &Knobs,
     machines: &[MachineId],
-    recorder: &Recorder,
+    system: &dyn System,
     nemesis: &Nemesis,
 ) {
-    let clients = &machines[1..];
-    let rate = knobs.get("operations_per_second", 50).max(1);
-    let workload = Workload {
-        recorder: recorder.clone(),
-        endpoints: knobs.nodes().into_iter().map(api_of).collect(),
-        token: TOKEN.into(),
-        series: series(knobs),
-        pause: Duration::from_secs(1) * clients.len() as u32 / u32::try_from(rate).unwrap_or(u32::MAX),
-        stop: Arc::new(AtomicBool::new(false)),
-        next_value: Arc::new(AtomicU64::new(1)),
-    };
+    let stop = Arc::new(AtomicBool::new(false));
     let running: Vec<_> = (0u32..)
-        .zip(clients)
+        .zip(&machines[1..])
         .map(|(number, machine)| {
             let rng = Rng::numbered(plan.seed, Purpose::Workload, number);
-            world.spawn_on(*machine, workload.clone().run(number, rng))
+            world.spawn_on(*machine, system.client(Seat::new(knobs, number, rng, stop.clone())))
         })
         .collect();
     let started = time::Instant::now();
     nemesis.carry_out(&plan.faults).await;
     time::sleep_until(started + Duration::from_millis(plan.duration_ms)).await;
-    workload.stop.store(true, Ordering::Relaxed);
+    stop.store(true, Ordering::Relaxed);
     for client in running {
         // Client machines are never killed.
         let _ = client.await;

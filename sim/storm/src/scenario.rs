@@ -20,6 +20,8 @@ pub struct Scenario {
     pub about: &'static str,
     /// Faults that it draws from.
     pub faults: Profile,
+    /// Whose clients work, see [`crate::system`].
+    pub system: &'static str,
     fixed: bool,
 }
 
@@ -29,18 +31,21 @@ pub const SCENARIOS: [Scenario; 3] = [
         name: "storm",
         about: "knobs and faults drawn from the seed: links, connections, processes, disks, clocks",
         faults: Profile::Swarm,
+        system: "raftmetrics",
         fixed: false,
     },
     Scenario {
         name: "calm",
         about: "knobs drawn from the seed, no faults: what fails here fails on a good day",
         faults: Profile::Calm,
+        system: "raftmetrics",
         fixed: false,
     },
     Scenario {
         name: "bench",
         about: "1 control and 3 workers, 4 partitions, 50 operations a second, faults: the measured one",
         faults: Profile::Swarm,
+        system: "raftmetrics",
         fixed: true,
     },
 ];
@@ -71,6 +76,11 @@ impl Scenario {
     /// The scenario of that name.
     pub fn named(name: &str) -> Option<Self> {
         SCENARIOS.into_iter().find(|scenario| scenario.name == name)
+    }
+
+    /// Whose clients work in a plan.
+    pub fn system_of(plan: &Plan) -> &'static str {
+        Scenario::named(&plan.scenario).map_or(SCENARIOS[0].system, |scenario| scenario.system)
     }
 
     /// The format that the seed's nodes speak in their first life, if it is an older one; they are upgraded

@@ -5,6 +5,7 @@ use crate::build_info::replay_line;
 use crate::campaign::{Seat, Task, Workers, resident_bytes};
 use crate::run::{Keep, run};
 use crate::scenario::Scenario;
+use crate::system::is_foreign;
 use reports::model::{BuildInfo, Expected, MemoryUse, SeedResult, SeedVerdict, SimulationReport};
 use rt::sim::sites::{Kind, Site};
 use std::path::PathBuf;
@@ -100,6 +101,7 @@ fn expected(scenario: &Scenario) -> Expected {
     let all = scenario.faults == Profile::Swarm;
     let is_state = |site: &&Site| matches!(site.kind(), Kind::Sometimes | Kind::Reachable);
     let states = rt::sim::sites().into_iter().filter(|site| all && is_state(site));
+    let states = states.filter(|site| !is_foreign(site.name(), scenario.system));
     Expected { faults, states: states.map(|site| site.name().to_owned()).collect() }
 }
 

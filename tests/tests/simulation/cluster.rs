@@ -94,11 +94,11 @@ fn histories_hold_what_the_results_count() {
     let outcomes = run(scenario.plan(2), keep, "replay it so".into()).unwrap();
     assert_held(&outcomes.result);
     let counts = outcomes.result.operations;
-    assert_eq!(outcomes.history.len() as u64, counts.ok + counts.rejected + counts.unknown);
+    assert_eq!(outcomes.operations.len() as u64, counts.ok + counts.rejected + counts.unknown);
     assert_eq!(outcomes.events.len() as u64, outcomes.result.events);
     assert_eq!(outcomes.result.replay, "replay it so");
     let timeline = outcomes.result.timeline.unwrap();
-    assert_eq!(timeline.operations.len(), outcomes.history.len());
+    assert_eq!(timeline.operations.len(), outcomes.operations.len());
     assert_eq!(timeline.faults.len(), outcomes.plan.faults.len());
     assert!(!timeline.leaderships.is_empty());
 }

@@ -16,9 +16,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use storm::aftermath::Aftermath;
 use storm::scenario::{Knobs, Scenario, TOKEN, api_of, client_ip, ip_of, machine_names};
+use storm::system::raftmetrics::RaftMetrics;
+use storm::system::{Fate, Seat, System};
 use storm::watch::{Found, Watch};
-use storm::workload::Workload;
-use world::Recorder;
 
 pub const SECOND: Duration = Duration::from_secs(1);
 /// Longest wait for a change of members, without faults.
@@ -43,7 +43,7 @@ pub struct Town {
     /// For looking from outside.
     pub window: MachineId,
     clients: Vec<MachineId>,
-    recorder: Recorder,
+    system: RaftMetrics,
     stop: Arc<AtomicBool>,
     pub seed: u64,
 }
@@ -96,7 +96,7 @@ impl Town {
             houses: BTreeMap::new(),
             window,
             clients,
-            recorder: Recorder::new(world.clone()),
+            system: RaftMetrics::new(&world, 6),
             stop: Arc::default(),
             seed,
             world,
@@ -179,7 +179,6 @@ impl Town {
             world: self.world.clone(),
             endpoints: live.map(|(name, house)| (name.clone(), api_of(house.number))).collect(),
             token: TOKEN.into(),
-            series: series(),
             recovery: storm::aftermath::RECOVERY,
             probes: probes.into_values().collect(),
         }
@@ -199,18 +198,21 @@ impl Town {
 
     /// Lets clients work, until [`Town::close`].
     pub fn work(&self) {
-        let workload = Workload {
-            recorder: self.recorder.clone(),
-            endpoints: self.houses.values().map(|house| api_of(house.number)).collect(),
+        for (number, machine) in (0..).zip(&self.clients) {
+            self.world.spawn_on(*machine, self.system.client(self.seat(number)));
+        }
+    }
+
+    /// Where client `number` sits.
+    fn seat(&self, number: u32) -> Seat {
+        let live = self.houses.values().filter(|house| house.ended.lock().unwrap().is_none());
+        Seat {
+            number,
+            endpoints: live.map(|house| api_of(house.number)).collect(),
             token: TOKEN.into(),
-            series: series(),
+            rng: Rng::numbered(self.seed, Purpose::Workload, number),
             pause: Duration::from_millis(60),
             stop: self.stop.clone(),
-            next_value: Arc::new(AtomicU64::new(1)),
-        };
-        for (number, machine) in (0..).zip(&self.clients) {
-            let rng = Rng::numbered(self.seed, Purpose::Workload, number);
-            self.world.spawn_on(*machine, workload.clone().run(number, rng));
         }
     }
 
@@ -345,19 +347,15 @@ impl Town {
         let facts = self.look(async move { after.liveness().await }).await;
         let late = check::judge_liveness(&facts);
         assert!(late.is_empty(), "{late:#?}\n{}", self.all_stats().await);
-        let state = self.look(async move { aftermath.final_state().await }).await.expect("a readable state");
-        let history = self.recorder.history();
-        let ok =
-            history.iter().filter(|operation| matches!(operation.outcome, check::history::Outcome::Ok(_)));
-        assert!(ok.count() >= 50, "too little was done to judge");
-        let found = check::judge_history(&history, &state);
+        let seat = self.seat(1000);
+        let system = self.system.clone();
+        assert!(self.look(async move { system.collect(seat).await }).await, "no readable state");
+        let ok = self.system.deeds().iter().filter(|deed| deed.fate == Fate::Ok).count();
+        assert!(ok >= 50, "too little was done to judge");
+        let found = self.system.judge();
         assert!(found.is_empty(), "{found:#?}");
         assert!(self.found.lock().unwrap().is_empty(), "{:#?}", self.found.lock().unwrap());
     }
-}
-
-fn series() -> Vec<String> {
-    (0..6).map(|number| format!("series-{number}")).collect()
 }
 
 fn peer_of(number: u64) -> String {
