@@ -261,27 +261,6 @@ fn damage_hits_no_more_than_is_old() {
 }
 
 #[test]
-fn damage_spares_the_last_sync_of_a_former_life_until_the_next_one_has_settled() {
-    simulate(|world| async move {
-        let machine = idle(&world, 1);
-        work(&world, machine, prepare).await;
-        restart(&world, machine, Loss::Crash).await;
-        let sync_more = || {
-            fill(b'b', 8..9)?;
-            file()?.sync()
-        };
-        for _ in 0..7 {
-            work(&world, machine, sync_more).await;
-            world.injure_disk(machine, DiskFault::LatentSectorError { sectors: 100 });
-            assert_eq!(work(&world, machine, letters).await, "aaaaaaaab");
-        }
-        work(&world, machine, sync_more).await;
-        world.injure_disk(machine, DiskFault::LatentSectorError { sectors: 100 });
-        assert_eq!(work(&world, machine, letters).await, "!!!!!!!!b");
-    });
-}
-
-#[test]
 fn an_unreadable_sector_can_be_overwritten_but_not_in_part() {
     simulate(|world| async move {
         let machine = aged(&world).await;

@@ -44,6 +44,8 @@ pub(super) const BLOCK: usize = 4096;
 const HEAD: usize = 32;
 /// Blocks behind a checksum block.
 const GROUP: u64 = ((BLOCK - HEAD) / 8) as u64;
+/// Tries to read, before a block counts as lost.
+const READS: u32 = 16;
 const MAGIC: u64 = u64::from_le_bytes(*b"seedblk\x02");
 /// Where redb's header tells how the newest commit was made.
 const GOD_BYTE: u64 = 9;
@@ -150,7 +152,7 @@ impl Blocks {
             State { sums: Vec::new(), dirty: BTreeSet::new(), marker: 0, nobodys: BTreeSet::new() };
         let mut bytes = vec![0; BLOCK];
         for group in 0..groups {
-            read_twice(&file, place_of_sums(group), &mut bytes, group * GROUP)?;
+            read_again(&file, place_of_sums(group), &mut bytes, group * GROUP)?;
             if group == 0 {
                 state.marker = word(&bytes, 1);
                 if word(&bytes, 0) != MAGIC || word(&bytes, 2) != check(state.marker) {
@@ -164,7 +166,7 @@ impl Blocks {
         if state.sums.is_empty() {
             return Err(damage(0, "the file has no blocks"));
         }
-        read_twice(&file, place(0), &mut header, 0)?;
+        read_again(&file, place(0), &mut header, 0)?;
         let verifies = header[GOD_BYTE as usize] & TWO_PHASES == 0;
         Ok(Blocks::new(file, state, verifies))
     }
@@ -225,7 +227,7 @@ impl Blocks {
             let at = offset + piece.start as u64;
             let out = &mut out[piece];
             if first == 0 {
-                read_twice(&self.file, place(0) + at, out, 0).inspect_err(|error| self.remember(error))?;
+                read_again(&self.file, place(0) + at, out, 0).inspect_err(|error| self.remember(error))?;
             } else if at.is_multiple_of(BLOCK as u64) && out.len().is_multiple_of(BLOCK) {
                 self.read_blocks(&state, first, out)?;
             } else {
@@ -240,7 +242,7 @@ impl Blocks {
 
     /// Reads whole blocks of one group.
     fn read_blocks(&self, state: &State, first: u64, out: &mut [u8]) -> io::Result<()> {
-        read_twice(&self.file, place(first), out, first).inspect_err(|error| self.remember(error))?;
+        read_again(&self.file, place(first), out, first).inspect_err(|error| self.remember(error))?;
         if let Some(judged) = &mut *self.judged() {
             judged.extend((first..).zip(out.chunks(BLOCK)).map(|(block, _)| block));
             return Ok(());
@@ -295,8 +297,14 @@ impl Blocks {
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {
-        if self.judged().as_ref().is_some_and(|judged| !judged.is_empty()) {
-            self.trust()?;
+        let judged = self.judged().as_ref().map(|judged| !judged.is_empty());
+        match judged {
+            // redb marks its header as in use before it has looked at a single page. That need not last: the
+            // next sync takes it along, and until then nothing makes the newest commit an old one, of
+            // which damage could not be told from a commit that was torn.
+            Some(false) if self.state().dirty.is_empty() => return Ok(()),
+            Some(true) => self.trust()?,
+            _ => {}
         }
         let mut state = self.state_mut();
         let synced = self.marker();
@@ -339,7 +347,7 @@ impl Blocks {
                 end += 1;
             }
             let mut bytes = vec![0; (end - first) as usize * BLOCK];
-            read_twice(&self.file, place(first), &mut bytes, first)?;
+            read_again(&self.file, place(first), &mut bytes, first)?;
             self.write_blocks(&mut state, first, &bytes)?;
         }
         Ok(())
@@ -375,8 +383,17 @@ fn damage(block: u64, reason: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, Damage { block, reason: reason.to_owned() })
 }
 
-/// Reads; a second time if the disk fails. What it cannot read twice is lost.
-fn read_twice(file: &File, offset: u64, out: &mut [u8], block: u64) -> io::Result<()> {
-    let Err(_) = file.read_at(offset, out) else { return Ok(()) };
+/// Reads; again if the disk fails. What cannot be read in so many tries is lost.
+///
+/// A medium error of a disk comes after many tries of its own, and stays; what goes by is a cable, a bus, a
+/// controller that starts anew, and such errors come several at a time. To take one of those for a lost block
+/// costs the whole node its data, while a try costs next to nothing.
+fn read_again(file: &File, offset: u64, out: &mut [u8], block: u64) -> io::Result<()> {
+    for _ in 1..READS {
+        if file.read_at(offset, out).is_ok() {
+            return Ok(());
+        }
+        rt::reachable!("store: a read failed and was tried again");
+    }
     file.read_at(offset, out).map_err(|error| damage(block, &format!("it cannot be read: {error}")))
 }

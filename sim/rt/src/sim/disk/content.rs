@@ -6,10 +6,6 @@ use crate::sim::rng::Rng;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// A store that opens a file again syncs it some times before its first commit stands on top of the last one
-/// of the former life. Until then nobody can tell a damaged last commit from a torn one.
-const SYNCS_TO_REOPEN: u32 = 8;
-
 /// The age of a sector that holds nothing.
 const HOLE: u32 = 0;
 /// The age of a sector with a write that is not durable.
@@ -33,8 +29,6 @@ pub(super) struct Content {
     ages: Vec<u32>,
     /// Syncs that made something durable.
     syncs: u32,
-    /// How many of them there had been when the process that uses it now began; 0 for the first one.
-    life_began: u32,
     bad: BTreeMap<usize, (Injection, Bad)>,
     strays: Vec<Stray>,
 }
@@ -238,17 +232,9 @@ impl Content {
         (0..self.ages.len()).filter(move |sector| self.is_old(self.ages[*sector]))
     }
 
-    /// True for what became durable before the last sync, and for the last of a former life only when the
-    /// process that opened it again has had the time to write on top of it.
+    /// True for what became durable before the last sync.
     fn is_old(&self, age: u32) -> bool {
-        let is_former_last = self.life_began > 0 && age >= self.life_began;
-        let may_be_unseen = is_former_last && self.syncs < self.life_began + SYNCS_TO_REOPEN;
-        age != HOLE && age < self.syncs && !may_be_unseen
-    }
-
-    /// Another process begins to use it.
-    pub(super) fn begin_life(&mut self) {
-        self.life_began = self.syncs;
+        age != HOLE && age < self.syncs
     }
 
     /// Flips bits in a sector.

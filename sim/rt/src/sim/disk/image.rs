@@ -66,7 +66,6 @@ impl Image {
         self.incarnation = incarnation;
         self.armed = None;
         self.locks.clear();
-        self.files.values_mut().for_each(Content::begin_life);
     }
 
     pub(super) fn arm(&mut self, operations: u64, loss: Loss) {

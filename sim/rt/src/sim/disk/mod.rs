@@ -14,8 +14,7 @@
 //! **Damage spares the youngest.** A sector that rots, cannot be read any more or is hit by a stray write
 //! became durable before the last sync of its file that made anything durable. What that last sync made
 //! durable is never hit: after a power loss a rotten last write cannot be told from a torn one by
-//! anybody, and no system can be asked to. The same holds for the last sync of a former process until the
-//! one that reopened the file has synced it some times.
+//! anybody, and no system can be asked to.
 //!
 //! Leaves out: a cache of clean pages (damage shows at the next read), links, permissions, directories
 //! renamed or removed.
