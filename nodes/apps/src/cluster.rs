@@ -7,7 +7,7 @@ use crate::http::metrics::NodeMetrics;
 use crate::http::rate_limit::RateLimit;
 use crate::meta::{Placement, View};
 use crate::partition;
-use crate::profile::Profile;
+use crate::profile::{Auth, Profile};
 use replica::driver::Status;
 use replica::frame::Consistency;
 use replica::gateway::{ReadAnswer, Written};
@@ -30,7 +30,7 @@ pub struct Cluster(Arc<Inner>);
 
 struct Inner {
     options: ClusterOptions,
-    now: RwLock<Now>,
+    now: Arc<RwLock<Now>>,
     metrics: NodeMetrics,
 }
 
@@ -60,6 +60,8 @@ pub struct ClusterOptions {
     pub name: String,
     /// The listener's profile.
     pub profile: Profile,
+    /// Who is asked for the token.
+    pub auth: Auth,
     /// True if requests need the token although the profile is open on loopback.
     pub require_token: bool,
     /// The token.
@@ -79,7 +81,14 @@ pub struct ClusterOptions {
 impl Cluster {
     /// A cluster that nothing is known of yet.
     pub fn new(options: ClusterOptions) -> Self {
-        Cluster(Arc::new(Inner { options, now: RwLock::default(), metrics: NodeMetrics::default() }))
+        Cluster(Arc::new(Inner { options, now: Arc::default(), metrics: NodeMetrics::default() }))
+    }
+
+    /// The same cluster for another listener, with habits of its own.
+    #[must_use]
+    pub fn for_listener(&self, profile: Profile, require_token: bool) -> Self {
+        let options = ClusterOptions { profile, require_token, ..self.0.options.clone() };
+        Cluster(Arc::new(Inner { options, now: self.0.now.clone(), metrics: self.0.metrics.clone() }))
     }
 
     fn now(&self) -> RwLockReadGuard<'_, Now> {

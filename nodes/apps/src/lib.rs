@@ -23,7 +23,7 @@ pub mod profile;
 pub mod raftmetrics;
 
 pub use app::{App, Home};
-pub use profile::Profile;
+pub use profile::{Auth, Profile};
 
 use replica::{GroupId, StateMachine};
 

@@ -3,6 +3,27 @@
 use std::fmt;
 use std::str::FromStr;
 
+/// Who is asked for the token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Auth {
+    /// Everybody in the profile raftmetrics; in the others, whoever does not come over loopback.
+    #[default]
+    Auto,
+    /// Everybody, in every profile. A client's id is then read from `X-Client-Id`.
+    Strict,
+}
+
+impl FromStr for Auth {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Auth::Auto),
+            "strict" => Ok(Auth::Strict),
+            _ => Err(format!("no auth {text:?}; there are auto, strict")),
+        }
+    }
+}
+
 /// A listener's profile.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {

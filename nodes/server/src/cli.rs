@@ -5,8 +5,8 @@ use crate::embedded::{Cluster, EmbeddedOptions};
 use crate::node;
 use crate::options::{NodeOptions, Role};
 use anyhow::{Context, bail};
-use apps::Profile;
 use apps::http::rate_limit::RateLimit;
+use apps::{Auth, Profile};
 use clap::{Args, Parser, Subcommand};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -74,18 +74,22 @@ struct Ask {
 
 #[derive(Args)]
 struct Dev {
-    /// Number of workers.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=32))]
-    workers: u64,
+    /// Number of workers (of equal peers with the profiles raft3d and distri). Without it: the profile's.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=32))]
+    workers: Option<u64>,
     /// Number of partitions of a new cluster.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
     partitions: u32,
     /// Whose habits the listeners follow: unified, raftmetrics, analytics, metricstream, raft3d, distri.
     #[arg(long, default_value = "unified")]
     profile: Profile,
-    /// API address of the control node; workers take the ports after it.
+    /// API address of the first node; the others take the ports after it.
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: String,
+    /// Peer address of the first node; the others take the ports after it. Without it: 127.0.0.1:9090
+    /// where the profile's quick start says so, else free ports.
+    #[arg(long)]
+    peer_listen: Option<String>,
     /// Folder for the data. Without it: a temporary one that goes with the cluster.
     #[arg(long)]
     data: Option<PathBuf>,
@@ -94,7 +98,8 @@ struct Dev {
 impl Default for Dev {
     fn default() -> Self {
         let listen = "127.0.0.1:8080".into();
-        Dev { workers: 3, partitions: 4, profile: Profile::default(), listen, data: None }
+        let profile = Profile::default();
+        Dev { workers: None, partitions: 4, profile, listen, peer_listen: None, data: None }
     }
 }
 
@@ -133,10 +138,18 @@ struct Run {
     /// Whose habits the listener follows: unified, raftmetrics, analytics, metricstream, raft3d, distri.
     #[arg(long)]
     profile: Option<Profile>,
+    /// Further API addresses with profiles of their own: raft3d=127.0.0.1:8180,distri=127.0.0.1:8280
+    #[arg(long, value_delimiter = ',', value_parser = parse_listener)]
+    listeners: Vec<(Profile, String)>,
     /// Bearer token.
     #[arg(long, env = "SEEDSTORM_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// Allows the public development token on an address that is not loopback.
+    /// Who is asked for the token: auto (everybody in the profile raftmetrics, in the others who does not
+    /// come over loopback) or strict (everybody).
+    #[arg(long)]
+    auth: Option<Auth>,
+    /// Allows the public development token on an address that is not loopback, because only friends reach
+    /// it: then it is as open as a loopback address.
     #[arg(long)]
     allow_dev_token: bool,
     /// Partitions of a new cluster.
@@ -159,6 +172,31 @@ fn parse_peer(text: &str) -> Result<(u64, String), String> {
         return Err(wrong());
     }
     Ok((id, address.to_owned()))
+}
+
+fn parse_listener(text: &str) -> Result<(Profile, String), String> {
+    let wrong =
+        || format!("{text:?} is not of the form PROFILE=HOST:PORT, for example raft3d=127.0.0.1:8180");
+    let (profile, address) = text.split_once('=').ok_or_else(wrong)?;
+    let (host, port) = address.rsplit_once(':').ok_or_else(wrong)?;
+    if host.is_empty() || port.parse::<u16>().is_err() {
+        return Err(wrong());
+    }
+    Ok((profile.trim().parse()?, address.to_owned()))
+}
+
+/// Whether `node` understands a command line; if not, why. Nothing is started.
+///
+/// # Errors
+/// What is wrong, as it would be printed.
+pub fn understands(arguments: impl IntoIterator<Item = OsString>) -> Result<(), String> {
+    match Cli::try_parse_from(arguments).map_err(|error| error.to_string())?.command {
+        Some(Command::Run(run)) => {
+            let options = merge(*run, FileConfig::default()).map_err(|error| explain(&error))?;
+            options.check().map_err(|error| error.to_string())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Runs the command line; the exit code is 0 after a requested end, 1 when the node must not go on, and
@@ -207,13 +245,14 @@ fn start_logging() {
 fn run_dev(dev: Dev) -> anyhow::Result<ExitCode> {
     let temporary = std::env::temp_dir().join(format!("seedstorm-dev-{}", std::process::id()));
     let data = dev.data.clone().unwrap_or_else(|| temporary.clone());
+    let standard = EmbeddedOptions::of_profile(dev.profile);
     let options = EmbeddedOptions {
-        workers: dev.workers,
+        workers: dev.workers.unwrap_or(standard.workers),
         partitions: dev.partitions,
         data: data.clone(),
-        profile: dev.profile,
         listen: dev.listen,
-        ..EmbeddedOptions::default()
+        peer_listen: dev.peer_listen.unwrap_or(standard.peer_listen.clone()),
+        ..standard
     };
     let ended = run_cluster(options, &data, dev.data.is_none());
     if dev.data.is_none() && temporary.exists() {
@@ -226,15 +265,16 @@ fn run_dev(dev: Dev) -> anyhow::Result<ExitCode> {
 fn run_cluster(options: EmbeddedOptions, data: &std::path::Path, temporary: bool) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut ending = runtime.block_on(async { Ending::listen() })?;
+    let profile = options.profile;
     let cluster = Cluster::start(options)?;
-    print_welcome(&cluster, data, temporary);
+    print_welcome(&cluster, profile, data, temporary);
     runtime.block_on(ending.asked());
     eprintln!("Ending …");
     cluster.stop();
     Ok(())
 }
 
-fn print_welcome(cluster: &Cluster, data: &std::path::Path, temporary: bool) {
+fn print_welcome(cluster: &Cluster, profile: Profile, data: &std::path::Path, temporary: bool) {
     let urls = cluster.api_urls();
     for (name, url) in cluster.names().iter().zip(&urls) {
         println!("{name:<10} {url}");
@@ -244,9 +284,7 @@ fn print_welcome(cluster: &Cluster, data: &std::path::Path, temporary: bool) {
     let control = urls.first().map_or("", String::as_str);
     let token = cluster.token();
     println!("Try:");
-    println!("  curl -H 'Authorization: Bearer {token}' {control}/metrics \\");
-    println!("       -d '{{\"metric_name\":\"cpu_usage\",\"value\":75.5}}'");
-    println!("  curl -H 'Authorization: Bearer {token}' {control}/metrics/cpu_usage/aggregate");
+    print!("{}", crate::welcome::first_steps(profile, control, token));
     println!("Ctrl-C ends it.");
 }
 
@@ -352,6 +390,12 @@ fn merge(run: Run, file: FileConfig) -> anyhow::Result<NodeOptions> {
     options.control = control.unwrap_or(options.control);
     let profile = file.profile.as_deref().map(str::parse).transpose().map_err(anyhow::Error::msg)?;
     options.profile = run.profile.or(profile).unwrap_or_default();
+    let listed = file.listeners.unwrap_or_default().into_iter();
+    let listed = listed.map(|(profile, address)| parse_listener(&format!("{profile}={address}")));
+    let listed = listed.collect::<Result<Vec<_>, _>>().map_err(anyhow::Error::msg)?;
+    options.listeners = if run.listeners.is_empty() { listed } else { run.listeners };
+    let auth = file.auth.as_deref().map(str::parse).transpose().map_err(anyhow::Error::msg)?;
+    options.auth = run.auth.or(auth).unwrap_or_default();
     options.token = run.token.or(file.token).unwrap_or(options.token);
     options.allow_dev_token = run.allow_dev_token;
     options.partitions = run.partitions.or(file.partitions).unwrap_or(options.partitions);

@@ -24,6 +24,10 @@ pub struct FileConfig {
     pub data: Option<PathBuf>,
     /// `unified`, `raftmetrics`, `analytics`, `metricstream`, `raft3d` or `distri`.
     pub profile: Option<String>,
+    /// Further API addresses by their profiles: `listeners = { raft3d = "127.0.0.1:8180" }`.
+    pub listeners: Option<BTreeMap<String, String>>,
+    /// `auto` or `strict`.
+    pub auth: Option<String>,
     /// Bearer token.
     pub token: Option<String>,
     /// Partitions of a new cluster.

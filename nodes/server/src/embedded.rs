@@ -18,8 +18,10 @@ const READY_PATIENCE: Duration = Duration::from_secs(30);
 /// What a cluster in one process is started with.
 #[derive(Clone, Debug)]
 pub struct EmbeddedOptions {
-    /// Number of workers beside the control node.
+    /// Number of workers, beside the control node or, with `equals`, in all.
     pub workers: u64,
+    /// No control node: all are equal peers.
+    pub equals: bool,
     /// Partitions of a new cluster.
     pub partitions: u32,
     /// Folder with a folder for each node.
@@ -30,6 +32,10 @@ pub struct EmbeddedOptions {
     pub token: String,
     /// API address of the control node; workers take the ports after it. Port 0 picks free ones.
     pub listen: String,
+    /// Peer address of the first node; the others take the ports after it. Port 0 picks free ones.
+    pub peer_listen: String,
+    /// The apps' own settings, by the apps' names.
+    pub settings: BTreeMap<String, serde_json::Value>,
     /// Threads of the runtime; `None` for one a processor.
     pub threads: Option<usize>,
     /// Raft's pace and limits.
@@ -40,14 +46,35 @@ impl Default for EmbeddedOptions {
     fn default() -> Self {
         EmbeddedOptions {
             workers: 3,
+            equals: false,
             partitions: 4,
             data: PathBuf::from("data"),
             profile: Profile::default(),
             token: client::DEV_TOKEN.into(),
             listen: "127.0.0.1:0".into(),
+            peer_listen: "127.0.0.1:0".into(),
+            settings: BTreeMap::new(),
             threads: None,
             tuning: Tuning::default(),
         }
+    }
+}
+
+impl EmbeddedOptions {
+    /// The topology and the ports that a system's quick start has.
+    pub fn of_profile(profile: Profile) -> Self {
+        let (workers, equals) = match profile {
+            Profile::Unified | Profile::MetricStream => (3, false),
+            // The control node holds the third replica.
+            Profile::RaftMetrics | Profile::Analytics => (2, false),
+            Profile::Raft3d | Profile::Distri => (3, true),
+        };
+        let peer_listen = match profile {
+            Profile::Unified | Profile::MetricStream => "127.0.0.1:0",
+            _ => "127.0.0.1:9090",
+        };
+        let (listen, peer_listen) = ("127.0.0.1:8080".into(), peer_listen.into());
+        EmbeddedOptions { workers, equals, profile, listen, peer_listen, ..EmbeddedOptions::default() }
     }
 }
 
@@ -145,27 +172,36 @@ async fn is_ready(client: &rt::http::Client, address: &str) -> bool {
 /// # Errors
 /// [`StartError`].
 pub async fn start_nodes(options: &EmbeddedOptions) -> Result<Vec<Node>, StartError> {
-    let ids: Vec<NodeId> = (1..=options.workers + 1).collect();
+    let ids: Vec<NodeId> = (1..=options.workers + u64::from(!options.equals)).collect();
     let mut peer_listeners = Vec::new();
     let mut peers = BTreeMap::new();
     for &id in &ids {
-        let listener = bind("127.0.0.1:0").await?;
-        let address = listener
-            .local_addr()
-            .map_err(|source| StartError::Listen { address: "127.0.0.1:0".into(), source })?;
+        let wanted = address_after(&options.peer_listen, id - 1);
+        let listener = bind(&wanted).await?;
+        let address =
+            listener.local_addr().map_err(|source| StartError::Listen { address: wanted, source })?;
         peers.insert(id, address.to_string());
         peer_listeners.push(listener);
     }
     let mut nodes = Vec::new();
     for (id, peer_listener) in ids.into_iter().zip(peer_listeners) {
-        let listen = api_address(&options.listen, id - 1);
-        let role = if id == 1 { Role::Control } else { Role::Worker };
-        let name = if id == 1 { "control".to_owned() } else { format!("worker-{}", id - 1) };
+        let listen = address_after(&options.listen, id - 1);
+        let role = match (options.equals, id) {
+            (true, _) => Role::All,
+            (false, 1) => Role::Control,
+            (false, _) => Role::Worker,
+        };
+        let name = match role {
+            Role::All => format!("node-{id}"),
+            Role::Control => "control".to_owned(),
+            Role::Worker => format!("worker-{}", id - 1),
+        };
         let mut node = NodeOptions::new(id, role, &listen, peers.clone(), options.data.join(name));
         node.profile = options.profile;
         node.token.clone_from(&options.token);
         node.partitions = options.partitions;
         node.tuning = options.tuning;
+        node.settings.clone_from(&options.settings);
         node.check()?;
         let api = bind(&listen).await?;
         nodes.push(node::start_on(node, api, peer_listener).await?);
@@ -179,7 +215,7 @@ async fn bind(address: &str) -> Result<TcpListener, StartError> {
 }
 
 /// The address `offset` ports after `first`; port 0 stays 0.
-fn api_address(first: &str, offset: u64) -> String {
+fn address_after(first: &str, offset: u64) -> String {
     let Some((host, port)) = first.rsplit_once(':') else { return first.to_owned() };
     match port.parse::<u64>() {
         Ok(0) | Err(_) => first.to_owned(),

@@ -11,6 +11,8 @@
 //! | [`embedded`] | a whole cluster in this process |
 //! | [`config`] | the configuration file |
 //! | [`cli`] | the command line of `node` |
+//! | `welcome` | the first lines to type |
+//! | [`thin`] | the command lines that quick starts name, told in words of `node` |
 
 pub mod cli;
 pub mod config;
@@ -20,7 +22,9 @@ pub mod node;
 pub mod options;
 mod placing;
 mod reconcile;
+pub mod thin;
 pub mod topology;
+mod welcome;
 
 pub use apps::Profile;
 pub use embedded::{Cluster, EmbeddedOptions};

@@ -40,6 +40,8 @@ pub struct Node {
     name: String,
     address: SocketAddr,
     http: Option<Server>,
+    /// Listeners with profiles of their own.
+    more: Vec<Server>,
     cluster: Cluster,
     life: JoinHandle<Result<(), LifeError>>,
     stop: Option<oneshot::Sender<()>>,
@@ -77,6 +79,15 @@ pub async fn start_on(options: NodeOptions, api: TcpListener, peer: TcpListener)
     let address = options.listen.clone();
     let http = rt::http::serve(api, router(cluster.clone()), options.http)
         .map_err(|source| StartError::Listen { address, source })?;
+    let mut more = Vec::new();
+    for (profile, address) in &options.listeners {
+        let open = cluster.for_listener(*profile, options.is_exposed(address));
+        let listener = bind(address).await?;
+        let failed = |source| StartError::Listen { address: address.clone(), source };
+        let server = rt::http::serve(listener, router(open), options.http).map_err(failed)?;
+        tracing::info!(listen = %server.local_addr(), %profile, "another listener");
+        more.push(server);
+    }
     let (stop, stopped) = oneshot::channel();
     let life = task::spawn(life.live(first, stopped));
     let services = TaskGroup::default();
@@ -88,6 +99,7 @@ pub async fn start_on(options: NodeOptions, api: TcpListener, peer: TcpListener)
         name,
         address: http.local_addr(),
         http: Some(http),
+        more,
         cluster,
         life,
         stop: Some(stop),
@@ -99,7 +111,8 @@ fn cluster_options(options: &NodeOptions, name: &str) -> ClusterOptions {
     ClusterOptions {
         name: name.into(),
         profile: options.profile,
-        require_token: !crate::options::is_loopback(&options.listen),
+        auth: options.auth,
+        require_token: options.is_exposed(&options.listen),
         token: options.token.clone(),
         deadline: options.request_deadline,
         max_body_bytes: options.max_body_bytes,
@@ -139,7 +152,7 @@ impl Node {
     /// # Errors
     /// If the last write fails.
     pub async fn stop(mut self) -> Result<(), LifeError> {
-        if let Some(http) = self.http.take() {
+        for http in self.http.take().into_iter().chain(std::mem::take(&mut self.more)) {
             http.shutdown().await;
         }
         if let Some(stop) = self.stop.take() {

@@ -1,8 +1,8 @@
 //! What a node is started with, and what is refused.
 
 use crate::topology::Topology;
-use apps::Profile;
 use apps::http::rate_limit::RateLimit;
+use apps::{Auth, Profile};
 use replica::NodeId;
 use replica::observe::Observer;
 use rt::http::ServeOptions;
@@ -102,6 +102,10 @@ pub struct NodeOptions {
     pub data: PathBuf,
     /// The listener's profile.
     pub profile: Profile,
+    /// Further API addresses, each with a profile of its own.
+    pub listeners: Vec<(Profile, String)>,
+    /// Who is asked for the token.
+    pub auth: Auth,
     /// Bearer token.
     pub token: String,
     /// Allows the development token on an address that is not loopback.
@@ -183,6 +187,8 @@ impl NodeOptions {
             peers,
             data,
             profile: Profile::default(),
+            listeners: Vec::new(),
+            auth: Auth::default(),
             token: client::DEV_TOKEN.into(),
             allow_dev_token: false,
             partitions: 4,
@@ -205,6 +211,13 @@ impl NodeOptions {
         options.join = members;
         options.rebuild = true;
         options
+    }
+
+    /// True if requests to `listen` need the token in every profile: the network reaches it, and nobody has
+    /// said that only friends do.
+    pub(crate) fn is_exposed(&self, listen: &str) -> bool {
+        let open = self.allow_dev_token && self.token == client::DEV_TOKEN;
+        !is_loopback(listen) && !open
     }
 
     /// The address at which other nodes reach this one.
@@ -252,7 +265,8 @@ impl NodeOptions {
             let (id, role, control) = (self.id, self.role, self.control.clone());
             return Err(OptionsError::RoleMismatch { id, role, control });
         }
-        if topology.workers().is_empty() {
+        // Who founds a cluster alone may wait for workers to join.
+        if topology.workers().is_empty() && self.peers.len() > 1 {
             return Err(OptionsError::NoWorkers);
         }
         self.check_token()
@@ -262,9 +276,10 @@ impl NodeOptions {
         if self.token.len() < 8 || !self.token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(OptionsError::BadToken);
         }
-        let exposed = !is_loopback(&self.listen) && !self.allow_dev_token;
-        if exposed && self.token == client::DEV_TOKEN {
-            return Err(OptionsError::DevToken { listen: self.listen.clone() });
+        let addresses = self.listeners.iter().map(|(_, listen)| listen).chain([&self.listen]);
+        let exposed = addresses.into_iter().find(|listen| !is_loopback(listen));
+        if let Some(listen) = exposed.filter(|_| !self.allow_dev_token && self.token == client::DEV_TOKEN) {
+            return Err(OptionsError::DevToken { listen: listen.clone() });
         }
         Ok(())
     }

@@ -2,11 +2,9 @@
 
 use apps::META_GROUP;
 use apps::meta::Placement;
+use apps::meta::members::META_VOTERS;
 use replica::{GroupSpec, NodeId};
 use std::collections::BTreeSet;
-
-/// Voters of the meta group at most: more would make every placement change slower, not safer.
-const META_VOTERS: usize = 3;
 
 /// The nodes of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `campaign` | seeds that misbehave, campaigns by time (feature `sim`) |
+//! | `deploy` | compose files and Dockerfile, without an engine |
 //! | `help` | every program explains itself, and refuses what it does not know |
 //! | `register` | the example of `world`: simulated, with a bug put in, and for real |
 //! | `storm` | plans, replays, sweeps and the main job in small (feature `sim`) |
@@ -11,6 +12,7 @@
 
 #[cfg(feature = "sim")]
 mod campaign;
+mod deploy;
 mod help;
 mod register;
 #[cfg(feature = "sim")]

@@ -1,8 +1,8 @@
 //! Who may ask: the bearer token, compared in constant time.
 
 use super::error::ApiError;
-use crate::Profile;
 use crate::cluster::Cluster;
+use crate::{Auth, Profile};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -30,6 +30,9 @@ fn needs_token(cluster: &Cluster, path: &str) -> bool {
         return true;
     }
     let options = cluster.options();
+    if options.auth == Auth::Strict {
+        return true;
+    }
     match options.profile {
         Profile::RaftMetrics => true,
         _ => options.require_token,

@@ -9,6 +9,9 @@ use replica::{Directory, GroupSpec, NodeId, Target};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Voters of the meta group where there are enough nodes: more would make every change slower, not safer.
+pub const META_VOTERS: usize = 3;
+
 /// Table versions begin here: 0 is what was configured, 1 what was heard from others.
 const FIRST_VERSION: u64 = 2;
 
@@ -242,6 +245,24 @@ impl Table {
         }
     }
 
+    /// Voters of the meta group that are missing come from those who have listened so far, all at once: two
+    /// voters survive no more than one, and fail twice as often. (Since format 3: a cluster that one node
+    /// founded alone has one voter at first.)
+    pub fn fill_meta(&mut self) {
+        let (control, workers) = (self.active(MemberRole::Control, 0), self.active(MemberRole::Worker, 0));
+        let all = control.into_iter().chain(workers);
+        let free: Vec<NodeId> = all.filter(|node| !self.meta.voters.contains(node)).collect();
+        let missing = META_VOTERS.saturating_sub(self.meta.voters.len());
+        if missing == 0 || free.len() < missing {
+            return;
+        }
+        for node in free.into_iter().take(missing) {
+            self.meta.learners.retain(|learner| *learner != node);
+            self.meta.voters.push(node);
+        }
+        self.version += 1;
+    }
+
     /// A node is to leave: its places go to others, and when they have them it is removed.
     ///
     /// # Errors
@@ -359,6 +380,24 @@ mod tests {
         assert_eq!(table.leave(77), Err(Refused::NoMember));
         let control = Join { role: MemberRole::Control, ..join(8, 7, Some(5)) };
         assert_eq!(table.join(&control), Err(Refused::OtherRole));
+    }
+
+    #[test]
+    fn a_cluster_that_one_node_founded_gets_three_voters_at_once() {
+        let meta = GroupSpec { group: 0, voters: vec![1], learners: vec![], home: 1 };
+        let mut table = Table::new([(1, member(1))].into(), Placement::spread(&[], &[1], 2), meta);
+        for (token, id) in [(70, 2), (71, 3), (72, 4)] {
+            table.join(&join(token, id, None)).unwrap();
+            table.started(id, &format!("host-{id}:1"), "a").unwrap();
+            table.fill_meta();
+            let expected: &[NodeId] = if id == 2 { &[1] } else { &[1, 2, 3] };
+            assert_eq!(table.meta.voters, expected, "node {id}");
+        }
+        assert_eq!(table.meta.learners, [4]);
+        assert!(!table.placement.uses(1), "three workers do the work");
+        let settled = table.clone();
+        table.fill_meta();
+        assert_eq!(table, settled);
     }
 
     #[test]

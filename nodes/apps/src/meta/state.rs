@@ -11,6 +11,9 @@ const TABLE: &[u8] = b"table";
 /// The format that all members speak, once they do.
 const FORMAT: &[u8] = b"format";
 
+/// The format since which a meta group with too few voters takes in more.
+const SINCE_FILL: u32 = 3;
+
 /// The state.
 #[derive(Default)]
 pub struct State {
@@ -44,7 +47,13 @@ impl State {
                 }
                 Err(refused) => Reply::Refused(refused),
             },
-            (Command::Started { node, peer, api }, Some(table)) => said(table.started(node, &peer, &api)),
+            (Command::Started { node, peer, api }, Some(table)) => {
+                let started = table.started(node, &peer, &api);
+                if started.is_ok() && *format >= SINCE_FILL {
+                    table.fill_meta();
+                }
+                said(started)
+            }
             (Command::Leave { node }, Some(table)) => said(table.leave(node)),
             (Command::Removed { node }, Some(table)) => {
                 table.remove(node);
