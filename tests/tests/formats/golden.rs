@@ -44,9 +44,18 @@ async fn check_all(client: &Client, expected: &BTreeMap<String, Vec<f64>>) {
 
 #[test]
 fn format_1_is_read_whole_and_written_on() {
+    is_read_whole_and_written_on("format-1");
+}
+
+#[test]
+fn format_2_is_read_whole_and_written_on() {
+    is_read_whole_and_written_on("format-2");
+}
+
+fn is_read_whole_and_written_on(format: &str) {
     let folder = tempfile::tempdir().unwrap();
-    unpack("format-1", folder.path());
-    let mut expected = expected("format-1");
+    unpack(format, folder.path());
+    let mut expected = expected(format);
     assert_eq!(expected.values().map(Vec::len).sum::<usize>(), 2400);
     let options = || EmbeddedOptions { data: folder.path().to_owned(), ..EmbeddedOptions::default() };
     let runtime = tokio::runtime::Runtime::new().unwrap();
