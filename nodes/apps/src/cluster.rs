@@ -13,16 +13,20 @@ use replica::frame::Consistency;
 use replica::gateway::{ReadAnswer, Written};
 use replica::start::StatusHandle;
 use replica::{Envelope, Gateway, GroupId, NodeId};
-use rt::time::Instant;
+use rt::time::{self, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 /// The format since which a group holds more apps than its founder.
 const GUESTS: u32 = 3;
+/// How long a request waits to hear that everybody speaks that format.
+const FORMAT_PATIENCE: Duration = Duration::from_secs(1);
+const FORMAT_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a listener's routes work with. Clones share it.
 #[derive(Clone)]
@@ -32,7 +36,12 @@ struct Inner {
     options: ClusterOptions,
     now: Arc<RwLock<Now>>,
     metrics: NodeMetrics,
+    /// What apps keep on this node, by type.
+    own: Arc<Mutex<Own>>,
 }
+
+/// Values by their types.
+type Own = BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>;
 
 /// What can change while a listener runs.
 #[derive(Default)]
@@ -81,14 +90,16 @@ pub struct ClusterOptions {
 impl Cluster {
     /// A cluster that nothing is known of yet.
     pub fn new(options: ClusterOptions) -> Self {
-        Cluster(Arc::new(Inner { options, now: Arc::default(), metrics: NodeMetrics::default() }))
+        let (now, own) = (Arc::default(), Arc::default());
+        Cluster(Arc::new(Inner { options, now, metrics: NodeMetrics::default(), own }))
     }
 
     /// The same cluster for another listener, with habits of its own.
     #[must_use]
     pub fn for_listener(&self, profile: Profile, require_token: bool) -> Self {
         let options = ClusterOptions { profile, require_token, ..self.0.options.clone() };
-        Cluster(Arc::new(Inner { options, now: self.0.now.clone(), metrics: self.0.metrics.clone() }))
+        let (now, own) = (self.0.now.clone(), self.0.own.clone());
+        Cluster(Arc::new(Inner { options, now, metrics: self.0.metrics.clone(), own }))
     }
 
     fn now(&self) -> RwLockReadGuard<'_, Now> {
@@ -160,6 +171,15 @@ impl Cluster {
     /// This node's own measurements.
     pub fn metrics(&self) -> &NodeMetrics {
         &self.0.metrics
+    }
+
+    /// An app's own value of that type on this node: made when it is first asked for, shared by its routes,
+    /// its measurements and its service, and gone with the node.
+    pub fn own<T: Any + Default + Send + Sync>(&self) -> Arc<T> {
+        let mut own = self.0.own.lock().unwrap_or_else(PoisonError::into_inner);
+        let value = own.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(T::default())).clone();
+        // A type's id leads to a value of that type.
+        value.downcast().unwrap_or_default()
     }
 
     /// How this node's replicas are; empty while there are none.
@@ -247,6 +267,22 @@ impl Cluster {
         APPS.iter().filter_map(|app| app.check_settings).try_for_each(|check| check(self))
     }
 
+    /// Refuses what nodes of an older version would not understand, as long as some may belong to the
+    /// cluster. A node that has just started hears within a moment that there are none.
+    ///
+    /// # Errors
+    /// [`ApiError::NotReady`].
+    pub async fn check_format(&self) -> Result<(), ApiError> {
+        let deadline = Instant::now() + FORMAT_PATIENCE;
+        while self.view().is_none_or(|view| view.format < GUESTS) {
+            if Instant::now() >= deadline {
+                return Err(ApiError::NotReady);
+            }
+            time::sleep(FORMAT_PAUSE).await;
+        }
+        Ok(())
+    }
+
     /// Puts an app's command into a group's log; gives the app's reply.
     ///
     /// # Errors
@@ -259,8 +295,8 @@ impl Cluster {
         key: Option<String>,
         command: &impl Serialize,
     ) -> Result<R, ApiError> {
-        if app.number != 0 && self.view().is_none_or(|view| view.format < GUESTS) {
-            return Err(ApiError::NotReady);
+        if app.number != 0 {
+            self.check_format().await?;
         }
         // Serialisation of plain data into memory has no way to fail.
         let payload = mark(app.number, postcard::to_stdvec(command).unwrap_or_default());

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`app`] | what an app is |
 //! | [`meta`] | who belongs to the cluster, and which partition lives where (group 0) |
+//! | [`raft3d`] | Raft3D (group 0) |
 //! | [`raftmetrics`] | RaftMetrics (groups 1 and up) |
 //! | [`host`] | the state machine of a group: those of its apps side by side |
 //! | [`partition`] | from a name to its partition |
@@ -20,6 +21,7 @@ pub mod http;
 pub mod meta;
 pub mod partition;
 pub mod profile;
+pub mod raft3d;
 pub mod raftmetrics;
 
 pub use app::{App, Home};
@@ -31,7 +33,7 @@ use replica::{GroupId, StateMachine};
 pub const META_GROUP: GroupId = 0;
 
 /// All apps. A new one is registered here, and nowhere else.
-pub const APPS: &[&App] = &[&raftmetrics::APP];
+pub const APPS: &[&App] = &[&raftmetrics::APP, &raft3d::APP];
 
 /// The empty state machine of `group`.
 pub fn machine(group: GroupId) -> Box<dyn StateMachine> {

@@ -3,10 +3,12 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`raftmetrics`] | the JSON of RaftMetrics |
+//! | [`raft3d`] | the JSON of Raft3D, and its calls |
 //! | [`problem`] | the one shape of every error |
 //! | [`session`] | the client |
 
 pub mod problem;
+pub mod raft3d;
 pub mod raftmetrics;
 pub mod session;
 

@@ -45,11 +45,14 @@ pub enum CallError {
 /// A read's answer and the log index that it has seen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Read<T> {
-    /// The answer; `None` if there is no such metric.
+    /// The answer; `None` if there is no such metric or object.
     pub answer: Option<T>,
     /// Index in the log of the metric's partition.
     pub applied_index: Option<u64>,
 }
+
+/// What a 404 says of an object that is not there, as against a path that is wrong.
+const ABSENT: [&str; 2] = ["unknown-metric", "unknown-object"];
 
 /// A client of the cluster's API. Clones share connections.
 #[derive(Clone)]
@@ -74,10 +77,21 @@ impl Client {
         let body = Record { metric_name: name.into(), value };
         // A number that JSON cannot hold becomes `null`, which the server refuses with a clear text.
         let body = Bytes::from(serde_json::to_vec(&body).unwrap_or_default());
+        self.write(Method::POST, "/metrics", body, key).await
+    }
+
+    /// Writes. With `key` it tries other endpoints until the deadline; without, it tries once.
+    pub(crate) async fn write<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        key: Option<&str>,
+    ) -> Result<T, CallError> {
         let deadline = Instant::now() + self.options.deadline;
         let mut maybe_done = false;
         loop {
-            let result = self.call(Method::POST, "/metrics", body.clone(), key, deadline).await;
+            let result = self.call(method.clone(), path, body.clone(), key, deadline).await;
             let error = match result {
                 Ok((_, body)) => return parse(&body),
                 Err(error) => error,
@@ -127,11 +141,11 @@ impl Client {
         self.read(&format!("/metrics/{}/aggregate?{query}", encode(name))).await
     }
 
-    async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<Read<T>, CallError> {
+    pub(crate) async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<Read<T>, CallError> {
         let deadline = Instant::now() + self.options.deadline;
         match self.call(Method::GET, path, Bytes::new(), None, deadline).await {
             Ok((applied_index, body)) => Ok(Read { answer: Some(parse(&body)?), applied_index }),
-            Err(CallError::Rejected { status: 404, problem }) if problem.code == "unknown-metric" => {
+            Err(CallError::Rejected { status: 404, problem }) if ABSENT.contains(&problem.code.as_str()) => {
                 Ok(Read { answer: None, applied_index: None })
             }
             Err(error) => Err(error),
@@ -212,7 +226,7 @@ fn consistency(stale: bool) -> &'static str {
 }
 
 /// Percent-encodes a path segment.
-fn encode(segment: &str) -> String {
+pub(crate) fn encode(segment: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     let encode = |byte: u8| if plain(byte) { (byte as char).to_string() } else { format!("%{byte:02X}") };
     segment.bytes().map(encode).collect()

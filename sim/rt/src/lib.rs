@@ -16,6 +16,7 @@
 //! | [`http`] | serving an axum `Router`, a pooled client |
 //! | [`disk`] | files, directories and what makes them durable |
 //! | [`random`] | randomness |
+//! | [`process`] | what this process has used |
 //! | [`mod@sites`] | marks in code: bugs on purpose, laws, states that must be reached |
 //! | [`profile`] | where a simulation's wall time goes |
 //! | [`sim`] | the simulated arm's controls, for `world` only |
@@ -31,6 +32,7 @@ compile_error!(
 pub mod disk;
 pub mod http;
 pub mod net;
+pub mod process;
 pub mod profile;
 pub mod random;
 mod select;

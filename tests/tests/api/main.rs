@@ -7,6 +7,7 @@
 //! | `numbers` | every number comes back as it was sent, sums are exact |
 //! | `auth` | who needs the token, and where the public one is refused |
 //! | `idempotency` | one key, one effect |
+//! | `raft3d` | the answers of Raft3D's description, byte for byte, and what it refuses |
 //! | `reading` | consistency, paging, applied index |
 //! | `exposition` | the Prometheus text, and who gets it |
 //! | `bad_input` | bodies, queries and paths that make no sense |
@@ -25,6 +26,7 @@ mod garbage;
 mod idempotency;
 mod numbers;
 mod protocol;
+mod raft3d;
 mod reading;
 mod restart;
 mod site;

@@ -112,6 +112,11 @@ impl Peers {
         site
     }
 
+    /// Folder that holds each node's data, in a folder of its id.
+    pub fn data(&self) -> &Path {
+        self._data.path()
+    }
+
     /// A client of each node.
     pub fn clients(&self) -> Vec<Client> {
         self.api.iter().map(|api| Client::new(api)).collect()

@@ -25,8 +25,8 @@ fn needs_token(cluster: &Cluster, path: &str) -> bool {
     if OPEN.contains(&path) {
         return false;
     }
-    // Who may send nodes away is asked on loopback too.
-    if path.starts_with("/cluster/") {
+    // Who may send nodes away, or say which one leads, is asked on loopback too.
+    if path.starts_with("/cluster/") || path.starts_with("/api/v1/admin/") {
         return true;
     }
     let options = cluster.options();

@@ -6,10 +6,12 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode, header};
 use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use replica::driver::Status;
+use std::sync::atomic::AtomicU64;
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// The same lines are valid in the older format, in which `# EOF` is a comment.
@@ -26,6 +28,7 @@ pub async fn prometheus(State(cluster): State<Cluster>, headers: HeaderMap) -> R
     let media_type = if accept.contains("openmetrics") { OPENMETRICS } else { PLAIN };
     let mut registry = Registry::default();
     cluster.metrics().register(&mut registry);
+    register_process(&mut registry);
     register_groups(&mut registry, &cluster.status().await);
     for measure in APPS.iter().filter_map(|app| app.measure) {
         measure(&cluster, &mut registry).await;
@@ -36,6 +39,18 @@ pub async fn prometheus(State(cluster): State<Cluster>, headers: HeaderMap) -> R
         // Writing into memory has no way to fail; the type says it might.
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
+}
+
+/// By the names that all Prometheus clients use.
+fn register_process(registry: &mut Registry) {
+    let usage = rt::process::usage();
+    let cpu = Counter::<f64, AtomicU64>::default();
+    cpu.inc_by(usage.cpu.as_secs_f64());
+    // The format adds `_total`.
+    registry.register("process_cpu_seconds", "Total user and system CPU time spent in seconds", cpu);
+    let resident = Gauge::<i64>::default();
+    resident.set(i64::try_from(usage.resident_bytes).unwrap_or(i64::MAX));
+    registry.register("process_resident_memory_bytes", "Resident memory size in bytes", resident);
 }
 
 fn register_groups(registry: &mut Registry, status: &Status) {

@@ -5,6 +5,7 @@ pub mod body;
 pub mod error;
 pub mod exposition;
 pub mod health;
+pub mod idempotency;
 pub mod limiter;
 pub mod metrics;
 pub mod rate_limit;

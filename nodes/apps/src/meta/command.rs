@@ -45,6 +45,11 @@ pub enum Command {
         /// The format.
         format: u32,
     },
+    /// The group that holds all this is at home on another voter from now on. (Since format 3.)
+    MoveHome {
+        /// The voter.
+        node: NodeId,
+    },
 }
 
 impl Command {

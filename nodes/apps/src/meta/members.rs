@@ -300,6 +300,19 @@ impl Table {
         Ok(())
     }
 
+    /// The meta group is at home on that voter from now on: it leads when all is well.
+    ///
+    /// # Errors
+    /// [`Refused`]; nothing is changed then.
+    pub fn move_home(&mut self, node: NodeId) -> Result<(), Refused> {
+        if !self.meta.voters.contains(&node) {
+            return Err(Refused::NoMember);
+        }
+        self.version += u64::from(self.meta.home != node);
+        self.meta.home = node;
+        Ok(())
+    }
+
     /// A leaving member has no places any more: it is one no longer.
     pub fn remove(&mut self, node: NodeId) {
         if self.can_be_removed().contains(&node) {

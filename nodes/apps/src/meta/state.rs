@@ -55,6 +55,7 @@ impl State {
                 said(started)
             }
             (Command::Leave { node }, Some(table)) => said(table.leave(node)),
+            (Command::MoveHome { node }, Some(table)) => said(table.move_home(node)),
             (Command::Removed { node }, Some(table)) => {
                 table.remove(node);
                 Reply::Done

@@ -5,20 +5,17 @@ use super::query::{MAX_PAGE, Page, Query, Summary, decode};
 use crate::cluster::Cluster;
 use crate::http::error::ApiError;
 use crate::http::timestamp::rfc3339;
-use crate::http::{body, exposition, health};
+use crate::http::{body, exposition, health, idempotency};
 use axum::extract::{Path, Query as UrlQuery, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use client::APPLIED_INDEX;
 use client::raftmetrics::{Aggregate, Record, Recorded, Values};
-use client::{APPLIED_INDEX, IDEMPOTENCY_KEY};
 use http::{HeaderMap, header};
 use replica::Envelope;
 use replica::frame::Consistency;
 use serde::Deserialize;
-
-/// Longest idempotency key in bytes.
-const MAX_KEY_BYTES: usize = 200;
 
 /// The routes.
 pub fn routes() -> Router<Cluster> {
@@ -54,13 +51,6 @@ fn check_name(name: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn key_of(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let key = value.to_str().ok().filter(|key| (1..=MAX_KEY_BYTES).contains(&key.len()));
-    let text = format!("`Idempotency-Key` must be 1 to {MAX_KEY_BYTES} visible ASCII characters");
-    key.map(|key| Some(key.to_owned())).ok_or_else(|| ApiError::invalid("invalid-key", text))
-}
-
 /// `POST /metrics`.
 async fn record(State(cluster): State<Cluster>, request: Request) -> Result<Json<Recorded>, ApiError> {
     let headers = request.headers().clone();
@@ -75,7 +65,7 @@ async fn record(State(cluster): State<Cluster>, request: Request) -> Result<Json
     // -0 and 0 are one number to users, and one pattern of bits to replicas.
     let value = if value == 0.0 { 0.0 } else { value };
     let payload = Command::Record { name: metric_name, value }.encode();
-    let written = cluster.write(group, Envelope { key: key_of(&headers)?, payload }).await?;
+    let written = cluster.write(group, Envelope { key: idempotency::key_of(&headers)?, payload }).await?;
     match Reply::decode(&written.answer) {
         Reply::Recorded(_) => {
             let message = format!("Metric recorded on worker {}", cluster.home_worker(group));

@@ -48,8 +48,12 @@ impl Driver {
             Event::CreateGroup { spec } => self.create(spec).await?,
             Event::RemoveGroup { group, term, last_index } => self.remove(group, term, last_index).await?,
             Event::Home { group, home } => {
-                if let Some(group) = self.groups.get_mut(&group) {
-                    group.home = home;
+                if let Some(group) = self.groups.get_mut(&group)
+                    && std::mem::replace(&mut group.home, home) != home
+                    && self.stopping.is_none()
+                {
+                    hand_over_to_home(group, self.options.node);
+                    fix_timeout(&self.options, group);
                 }
             }
             Event::Request { request: Request::Introduce { node, token }, reply } => {
