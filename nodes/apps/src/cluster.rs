@@ -196,10 +196,17 @@ impl Cluster {
     /// # Errors
     /// If the placement is not known yet.
     pub fn group_of(&self, name: &str) -> Result<GroupId, ApiError> {
+        Ok(partition::group_of(name, self.spread()?))
+    }
+
+    /// Over how many partitions names are spread.
+    ///
+    /// # Errors
+    /// If the placement is not known yet.
+    pub fn spread(&self) -> Result<u32, ApiError> {
         let view = self.view().ok_or(ApiError::NotReady)?;
         let genesis = view.genesis.as_ref().ok_or(ApiError::NotReady)?;
-        let partitions = u32::try_from(genesis.partitions.len()).unwrap_or(u32::MAX);
-        Ok(partition::group_of(name, partitions))
+        Ok(u32::try_from(genesis.partitions.len()).unwrap_or(u32::MAX))
     }
 
     /// The number of the worker that `group` began to be at home at, counted from 1: the same for ever,

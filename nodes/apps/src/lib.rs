@@ -8,6 +8,7 @@
 //! | [`meta`] | who belongs to the cluster, and which partition lives where (group 0) |
 //! | [`raft3d`] | Raft3D (group 0) |
 //! | [`raftmetrics`] | RaftMetrics (groups 1 and up) |
+//! | [`metricstream`] | MetricStream (groups 1 and up) |
 //! | [`host`] | the state machine of a group: those of its apps side by side |
 //! | [`partition`] | from a name to its partition |
 //! | [`profile`] | whose habits a listener follows |
@@ -19,6 +20,7 @@ pub mod cluster;
 pub mod host;
 pub mod http;
 pub mod meta;
+pub mod metricstream;
 pub mod partition;
 pub mod profile;
 pub mod raft3d;
@@ -33,7 +35,7 @@ use replica::{GroupId, StateMachine};
 pub const META_GROUP: GroupId = 0;
 
 /// All apps. A new one is registered here, and nowhere else.
-pub const APPS: &[&App] = &[&raftmetrics::APP, &raft3d::APP];
+pub const APPS: &[&App] = &[&raftmetrics::APP, &metricstream::APP, &raft3d::APP];
 
 /// The empty state machine of `group`.
 pub fn machine(group: GroupId) -> Box<dyn StateMachine> {

@@ -4,9 +4,11 @@
 //! |---|---|
 //! | [`raftmetrics`] | the JSON of RaftMetrics |
 //! | [`raft3d`] | the JSON of Raft3D, and its calls |
+//! | [`metricstream`] | the JSON of MetricStream |
 //! | [`problem`] | the one shape of every error |
 //! | [`session`] | the client |
 
+pub mod metricstream;
 pub mod problem;
 pub mod raft3d;
 pub mod raftmetrics;

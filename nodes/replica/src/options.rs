@@ -42,6 +42,8 @@ pub struct ReplicaOptions {
     pub peer_queue: usize,
     /// Commands in one log entry at most.
     pub max_batch: usize,
+    /// Bytes of commands in one log entry; a single larger command still gets one.
+    pub max_batch_bytes: usize,
     /// Batches a gateway has under way for a group.
     pub max_batches_in_flight: usize,
     /// Writes waiting at a gateway for a group; a full queue answers "busy".
@@ -83,6 +85,7 @@ impl ReplicaOptions {
             event_queue: 8192,
             peer_queue: 4096,
             max_batch: 1024,
+            max_batch_bytes: 1 << 20,
             max_batches_in_flight: 4,
             gateway_queue: 8192,
             compact_after_entries: 8192,

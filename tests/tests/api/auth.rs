@@ -7,10 +7,22 @@ use tests::client::Client;
 use tests::wire::Request;
 
 fn requests() -> Vec<Request> {
-    let gets =
-        ["/health", "/stats", "/prometheus", "/metrics", "/metrics/m", "/metrics/m/aggregate", "/none"];
+    let gets = [
+        "/health",
+        "/stats",
+        "/replicas",
+        "/prometheus",
+        "/metrics",
+        "/metrics/m",
+        "/metrics/m/aggregate",
+        "/query?name=m",
+        "/rollups?name=m",
+        "/series",
+        "/none",
+    ];
     let mut requests: Vec<Request> = gets.iter().map(|path| Request::new("GET", path)).collect();
     requests.push(Request::post("/metrics", body("m", 1.0)));
+    requests.push(Request::post("/metrics", r#"{"metrics":[{"name":"m","value":1}]}"#));
     requests.push(Request::post("/metrics", "not even JSON"));
     requests.push(Request::new("DELETE", "/metrics"));
     requests

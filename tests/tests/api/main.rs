@@ -4,6 +4,7 @@
 //! | module | what it holds the nodes to |
 //! |---|---|
 //! | `documented` | the answers of RaftMetrics' description, byte for byte where it gives bytes |
+//! | `metricstream` | MetricStream: its quick start, batches, limits, queries, windows |
 //! | `numbers` | every number comes back as it was sent, sums are exact |
 //! | `auth` | who needs the token, and where the public one is refused |
 //! | `idempotency` | one key, one effect |
@@ -24,6 +25,7 @@ mod exposition;
 mod exposition_syntax;
 mod garbage;
 mod idempotency;
+mod metricstream;
 mod numbers;
 mod protocol;
 mod raft3d;

@@ -13,8 +13,7 @@ use std::time::Duration;
 /// # Errors
 /// [`ApiError`] if it is larger, slower, or breaks off.
 pub async fn read(request: Request, limit_bytes: usize, patience: Duration) -> Result<Vec<u8>, ApiError> {
-    let declared = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if declared.and_then(|text| text.parse::<usize>().ok()).is_some_and(|length| length > limit_bytes) {
+    if declared(request.headers()).is_some_and(|length| length > limit_bytes) {
         return Err(ApiError::TooLarge { limit_bytes });
     }
     match time::timeout(patience, axum::body::to_bytes(request.into_body(), limit_bytes)).await {
@@ -23,6 +22,11 @@ pub async fn read(request: Request, limit_bytes: usize, patience: Duration) -> R
         Ok(Err(error)) => Err(ApiError::invalid("body-broken", format!("the body broke off: {error}"))),
         Err(Elapsed) => Err(ApiError::SlowBody { patience }),
     }
+}
+
+/// How long the body says that it is.
+pub fn declared(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn is_length_error(error: &axum::Error) -> bool {
@@ -41,7 +45,7 @@ fn is_length_error(error: &axum::Error) -> bool {
 /// # Errors
 /// [`ApiError`] that names line, column and rule.
 pub fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, ApiError> {
-    check_type(headers)?;
+    check_json(headers)?;
     // A derived type takes a list of its fields as well; what is documented is an object.
     if body.trim_ascii_start().starts_with(b"[") {
         return Err(ApiError::invalid("invalid-value", "the body must be a JSON object, and is a list"));
@@ -52,8 +56,11 @@ pub fn parse<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T,
     })
 }
 
-/// JSON, nothing, or what curl sends when nobody told it the type.
-fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
+/// Lets JSON pass, nothing, and what curl sends when nobody told it the type.
+///
+/// # Errors
+/// [`ApiError::ContentType`].
+pub fn check_json(headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
     let text = value.to_str().unwrap_or("unreadable");
     let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();

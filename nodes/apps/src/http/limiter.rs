@@ -1,14 +1,18 @@
 //! A sliding-window limiter: at most so many requests of a client in *any* window, wherever it begins.
 //!
 //! Pure: it is told the time, on the node's monotonic clock, so no step of the wall clock moves a limit.
-//! It remembers the moment of every admission of the last window, and nothing older. A client that was
-//! quiet for a window is forgotten, which changes nothing for it. When the table is full of clients that
-//! were not quiet, newcomers wait: nobody's memory is dropped early, so nobody exceeds its rate.
+//! It remembers the moment of every admission of the last window, in a ring for each client, and nothing
+//! older. A client that was quiet for a window is forgotten, which changes nothing for it. When the table is
+//! full of clients that were not quiet, newcomers wait: nobody's memory is dropped early, so nobody exceeds
+//! its rate.
+//!
+//! A request of a client that is known costs no allocation once its ring is as long as it gets; places and
+//! rings of forgotten clients are used again.
 //!
 //! Leaves out: limits across nodes, and across a node's restarts. Each life of a node counts for itself.
 
 use rt::time::Instant;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -16,6 +20,8 @@ use std::time::Duration;
 pub const MAX_CLIENTS: usize = 10_000;
 /// Admissions remembered at a time, of all clients together: 16 bytes each.
 pub const MAX_REMEMBERED: usize = 1 << 20;
+/// A forgotten client's ring is kept for the next one up to this length.
+const KEPT_RING: usize = 64;
 
 /// How long a refused client has to wait, at least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,10 +35,22 @@ pub struct Limiter<K> {
     max_clients: usize,
     max_remembered: usize,
     remembered: usize,
-    /// Admissions of the last window, oldest first. Never empty.
-    admitted: BTreeMap<K, VecDeque<Instant>>,
-    /// Clients by their last admission.
-    by_last: BTreeSet<(Instant, K)>,
+    places: BTreeMap<K, usize>,
+    clients: Vec<Client<K>>,
+    free: Vec<usize>,
+    /// Ends of the list of clients by their last admission.
+    quietest: Option<usize>,
+    newest: Option<usize>,
+}
+
+/// A client, linked to those that were admitted just before and after it.
+#[derive(Debug)]
+struct Client<K> {
+    key: K,
+    /// Admissions of the last window, oldest first. Never empty while the client is known.
+    admitted: VecDeque<Instant>,
+    before: Option<usize>,
+    after: Option<usize>,
 }
 
 impl<K: Ord + Clone> Limiter<K> {
@@ -44,8 +62,11 @@ impl<K: Ord + Clone> Limiter<K> {
             max_clients: MAX_CLIENTS,
             max_remembered: MAX_REMEMBERED,
             remembered: 0,
-            admitted: BTreeMap::new(),
-            by_last: BTreeSet::new(),
+            places: BTreeMap::new(),
+            clients: Vec::new(),
+            free: Vec::new(),
+            quietest: None,
+            newest: None,
         }
     }
 
@@ -55,7 +76,9 @@ impl<K: Ord + Clone> Limiter<K> {
     /// [`RetryAfter`] if the client had its share, or if there is no room to remember it.
     pub fn admit(&mut self, client: &K, now: Instant) -> Result<(), RetryAfter> {
         self.forget_quiet(now);
-        if let Some(admitted) = self.admitted.get_mut(client) {
+        let known = self.places.get(client).copied();
+        if let Some(place) = known {
+            let admitted = &mut self.clients[place].admitted;
             while admitted.len() > 1 && admitted.front().is_some_and(|at| now - *at >= self.window) {
                 admitted.pop_front();
                 self.remembered -= 1;
@@ -65,44 +88,86 @@ impl<K: Ord + Clone> Limiter<K> {
             {
                 return Err(RetryAfter((*oldest + self.window) - now));
             }
-        } else if self.admitted.len() >= self.max_clients {
+        } else if self.places.len() >= self.max_clients {
             return Err(self.when_there_is_room(now));
         }
         if self.remembered >= self.max_remembered {
             return Err(self.when_there_is_room(now));
         }
-        self.remember(client, now);
+        let place = match known {
+            Some(place) => {
+                self.unlink(place);
+                place
+            }
+            None => self.take_in(client),
+        };
+        self.clients[place].admitted.push_back(now);
+        self.remembered += 1;
+        self.link_newest(place);
         Ok(())
     }
 
     /// Clients that are remembered.
     pub fn clients(&self) -> usize {
-        self.admitted.len()
+        self.places.len()
     }
 
-    fn remember(&mut self, client: &K, now: Instant) {
-        let admitted = self.admitted.entry(client.clone()).or_default();
-        if let Some(last) = admitted.back() {
-            self.by_last.remove(&(*last, client.clone()));
+    fn take_in(&mut self, client: &K) -> usize {
+        let place = if let Some(place) = self.free.pop() {
+            self.clients[place].key = client.clone();
+            place
+        } else {
+            let new = Client { key: client.clone(), admitted: VecDeque::new(), before: None, after: None };
+            self.clients.push(new);
+            self.clients.len() - 1
+        };
+        self.places.insert(client.clone(), place);
+        place
+    }
+
+    fn link_newest(&mut self, place: usize) {
+        let before = self.newest.replace(place);
+        self.clients[place].before = before;
+        self.clients[place].after = None;
+        match before {
+            Some(before) => self.clients[before].after = Some(place),
+            None => self.quietest = Some(place),
         }
-        admitted.push_back(now);
-        self.remembered += 1;
-        self.by_last.insert((now, client.clone()));
+    }
+
+    fn unlink(&mut self, place: usize) {
+        let (before, after) = (self.clients[place].before, self.clients[place].after);
+        match before {
+            Some(before) => self.clients[before].after = after,
+            None => self.quietest = after,
+        }
+        match after {
+            Some(after) => self.clients[after].before = before,
+            None => self.newest = before,
+        }
+    }
+
+    fn last(&self, place: usize) -> Option<Instant> {
+        self.clients[place].admitted.back().copied()
     }
 
     fn forget_quiet(&mut self, now: Instant) {
-        while let Some((last, _)) = self.by_last.first()
-            && now - *last >= self.window
-            && let Some((_, client)) = self.by_last.pop_first()
+        while let Some(place) = self.quietest
+            && self.last(place).is_none_or(|last| now - last >= self.window)
         {
-            let forgotten = self.admitted.remove(&client).map_or(0, |admitted| admitted.len());
-            self.remembered -= forgotten;
+            self.unlink(place);
+            let client = &mut self.clients[place];
+            self.remembered -= client.admitted.len();
+            client.admitted.clear();
+            client.admitted.shrink_to(KEPT_RING);
+            self.places.remove(&client.key);
+            self.free.push(place);
         }
     }
 
     /// When the client that has been quiet for longest will be forgotten.
     fn when_there_is_room(&self, now: Instant) -> RetryAfter {
-        let last = self.by_last.first().map_or(now, |(last, _)| *last);
+        let last = self.quietest.and_then(|place| self.last(place)).unwrap_or(now);
         RetryAfter((last + self.window) - now)
     }
 }

@@ -8,6 +8,7 @@ pub mod health;
 pub mod idempotency;
 pub mod limiter;
 pub mod metrics;
+pub mod metrics_path;
 pub mod rate_limit;
 pub mod router;
 pub mod timestamp;

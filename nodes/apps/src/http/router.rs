@@ -2,9 +2,9 @@
 
 use super::error::ApiError;
 use super::rate_limit::{self, Gate};
-use super::{auth, exposition, health, metrics};
+use super::{auth, exposition, health, metrics, metrics_path};
 use crate::cluster::Cluster;
-use crate::{APPS, meta};
+use crate::{APPS, meta, metricstream};
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware;
@@ -18,7 +18,8 @@ pub fn router(cluster: Cluster) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/health", get(health::health))
         .route("/replicas", get(health::replicas))
-        .route("/stats", get(health::replicas))
+        .route("/metrics", get(metrics_path::get).post(metrics_path::post))
+        .route("/stats", get(metricstream::routes::stats))
         .route("/prometheus", get(exposition::prometheus))
         .merge(meta::routes::routes())
         .method_not_allowed_fallback(method_not_allowed)

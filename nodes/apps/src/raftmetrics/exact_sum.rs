@@ -71,6 +71,15 @@ impl ExactSum {
         self.uncarried = 0;
     }
 
+    /// Adds another sum.
+    pub fn merge(&mut self, other: &ExactSum) {
+        let mut other = other.clone();
+        other.carry();
+        self.carry();
+        self.limbs.iter_mut().zip(other.limbs.iter()).for_each(|(limb, more)| *limb += more);
+        self.uncarried = 2;
+    }
+
     /// Sign and digits of the magnitude.
     fn magnitude(&self) -> (bool, [u32; LIMBS]) {
         let mut copy = self.clone();

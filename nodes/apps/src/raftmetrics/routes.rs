@@ -3,36 +3,24 @@
 use super::command::{Command, MAX_NAME_BYTES, MAX_SERIES, Reply};
 use super::query::{MAX_PAGE, Page, Query, Summary, decode};
 use crate::cluster::Cluster;
+use crate::http::body;
 use crate::http::error::ApiError;
+use crate::http::idempotency::key_of;
 use crate::http::timestamp::rfc3339;
-use crate::http::{body, exposition, health, idempotency};
-use axum::extract::{Path, Query as UrlQuery, Request, State};
+use axum::extract::{Path, Query as UrlQuery, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use client::APPLIED_INDEX;
 use client::raftmetrics::{Aggregate, Record, Recorded, Values};
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use replica::Envelope;
 use replica::frame::Consistency;
 use serde::Deserialize;
 
 /// The routes.
 pub fn routes() -> Router<Cluster> {
-    Router::new()
-        .route("/metrics", get(metrics).post(record))
-        .route("/metrics/{name}", get(values))
-        .route("/metrics/{name}/aggregate", get(aggregate))
-}
-
-/// `GET /metrics`: stats as JSON to those who ask for JSON, else the Prometheus text.
-async fn metrics(state: State<Cluster>, headers: HeaderMap) -> Response {
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("*/*");
-    if accept.contains("application/json") && !accept.contains("text/plain") {
-        health::replicas(state).await
-    } else {
-        exposition::prometheus(state, headers).await
-    }
+    Router::new().route("/metrics/{name}", get(values)).route("/metrics/{name}/aggregate", get(aggregate))
 }
 
 fn check_name(name: &str) -> Result<(), ApiError> {
@@ -51,12 +39,12 @@ fn check_name(name: &str) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// `POST /metrics`.
-async fn record(State(cluster): State<Cluster>, request: Request) -> Result<Json<Recorded>, ApiError> {
-    let headers = request.headers().clone();
-    let options = cluster.options();
-    let body = body::read(request, options.max_body_bytes, options.deadline).await?;
-    let Record { metric_name, value } = body::parse(&headers, &body)?;
+/// `POST /metrics` with one metric.
+///
+/// # Errors
+/// [`ApiError`].
+pub async fn record(cluster: &Cluster, headers: &HeaderMap, body: &[u8]) -> Result<Json<Recorded>, ApiError> {
+    let Record { metric_name, value } = body::parse(headers, body)?;
     check_name(&metric_name)?;
     if !value.is_finite() {
         return Err(ApiError::invalid("invalid-value", "`value` must be a finite number"));
@@ -65,7 +53,7 @@ async fn record(State(cluster): State<Cluster>, request: Request) -> Result<Json
     // -0 and 0 are one number to users, and one pattern of bits to replicas.
     let value = if value == 0.0 { 0.0 } else { value };
     let payload = Command::Record { name: metric_name, value }.encode();
-    let written = cluster.write(group, Envelope { key: idempotency::key_of(&headers)?, payload }).await?;
+    let written = cluster.write(group, Envelope { key: key_of(headers)?, payload }).await?;
     match Reply::decode(&written.answer) {
         Reply::Recorded(_) => {
             let message = format!("Metric recorded on worker {}", cluster.home_worker(group));

@@ -40,6 +40,18 @@ impl Sketch {
     /// Counts a finite value.
     pub fn add(&mut self, value: f64) {
         *self.buckets.entry(bucket_of(value)).or_default() += 1;
+        self.shrink();
+    }
+
+    /// Counts what another has counted.
+    pub fn merge(&mut self, other: &Sketch) {
+        for (bucket, count) in &other.buckets {
+            *self.buckets.entry(*bucket).or_default() += count;
+        }
+        self.shrink();
+    }
+
+    fn shrink(&mut self) {
         while self.buckets.len() > MAX_BUCKETS {
             if let Some((_, count)) = self.buckets.pop_first()
                 && let Some(mut lowest) = self.buckets.first_entry()

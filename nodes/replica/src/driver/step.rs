@@ -18,6 +18,9 @@ const HOME_CHECK_TICKS: u64 = 20;
 const ANNOUNCE_TICKS: u64 = 10;
 /// Ticks a stopping node waits for its leaderships to be taken over.
 const STOP_TICKS: u32 = 10;
+/// Bytes of commands in one round of a group, and so in one entry, that take no more with them: an entry must
+/// fit a frame.
+const MAX_ARRIVED_BYTES: usize = 8 << 20;
 /// Entries proposed and not yet applied in a group at most.
 const MAX_PROPOSED: usize = 1024;
 
@@ -144,6 +147,7 @@ impl Driver {
             Request::Read { query, .. } => group.reads.new.push(Read { query, reply }),
             Request::Propose { .. }
                 if group.proposed.len() >= MAX_PROPOSED
+                    || arrived_bytes(group) >= MAX_ARRIVED_BYTES
                     || rt::buggify!("driver: a proposal is refused as too much", 0.01) =>
             {
                 rt::reachable!("driver: a proposal was refused as too much");
@@ -264,6 +268,10 @@ impl Driver {
             Some(_) => !self.groups.values().any(|group| leads(group) && !alone(group)),
         }
     }
+}
+
+fn arrived_bytes(group: &Group) -> usize {
+    group.arrived.iter().map(|envelope| envelope.payload.len()).sum()
 }
 
 /// raft drops questions for an index in silence now and then; they are asked again under a new number.

@@ -14,6 +14,7 @@ pub(super) struct Batcher {
     group: GroupId,
     routes: Routes,
     max_batch: usize,
+    max_bytes: usize,
     /// Batches that may be under way at a time.
     slots: Arc<Semaphore>,
     /// How long one node may take before the outcome counts as unknown.
@@ -26,19 +27,22 @@ impl Batcher {
             group,
             routes,
             max_batch: options.max_batch,
+            max_bytes: options.max_batch_bytes,
             slots: Arc::new(Semaphore::new(options.max_batches_in_flight)),
             patience: options.tick * options.election_ticks as u32 * 2,
         }
     }
 
     pub(super) async fn run(self, mut queue: mpsc::Receiver<Write>) {
+        let mut waiting = Vec::new();
         loop {
             let Ok(slot) = self.slots.clone().acquire_owned().await else { return };
-            let mut writes = Vec::new();
             let most = if rt::buggify!("gateway: a batch of one") { 1 } else { self.max_batch };
-            if queue.recv_many(&mut writes, most).await == 0 {
+            if waiting.is_empty() && queue.recv_many(&mut waiting, most).await == 0 {
                 return;
             }
+            let later = waiting.split_off(fitting(&waiting, self.max_bytes));
+            let writes = std::mem::replace(&mut waiting, later);
             rt::sometimes!(writes.len() > 1, "gateway: writes went together in one batch");
             let (group, routes, patience) = (self.group, self.routes.clone(), self.patience);
             rt::task::spawn(async move {
@@ -47,6 +51,16 @@ impl Batcher {
             });
         }
     }
+}
+
+/// How many writes from the first on fit into so many bytes; one at least.
+fn fitting(writes: &[Write], max_bytes: usize) -> usize {
+    let mut bytes = 0;
+    let fits = |write: &&Write| {
+        bytes += write.envelope.payload.len();
+        bytes <= max_bytes
+    };
+    writes.iter().take_while(fits).count().max(1).min(writes.len())
 }
 
 /// Brings a batch to the group's leader, or tells its writers why not.
