@@ -26,7 +26,7 @@ pub struct Scenario {
 }
 
 /// All scenarios.
-pub const SCENARIOS: [Scenario; 3] = [
+pub const SCENARIOS: [Scenario; 4] = [
     Scenario {
         name: "storm",
         about: "knobs and faults drawn from the seed: links, connections, processes, disks, clocks",
@@ -47,6 +47,13 @@ pub const SCENARIOS: [Scenario; 3] = [
         faults: Profile::Swarm,
         system: "raftmetrics",
         fixed: true,
+    },
+    Scenario {
+        name: "metricstream",
+        about: "as storm, with clients of MetricStream: batches, counts, windows, statistics",
+        faults: Profile::Swarm,
+        system: "metricstream",
+        fixed: false,
     },
 ];
 

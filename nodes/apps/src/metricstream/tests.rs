@@ -83,7 +83,7 @@ fn batch(count: usize, number: usize) -> String {
     let metric = |n: usize| {
         let (host, value) = (n % 7, (number * 1000 + n) as f64 + 0.1);
         let at = 1_000_000 + (n as u64 * 7919) % 100_000;
-        if n % 5 == 0 {
+        if n.is_multiple_of(5) {
             format!(r#"{{"name":"u","type":"set","value":"m{}","timestamp":{at}}}"#, n % 11)
         } else {
             format!(

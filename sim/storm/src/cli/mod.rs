@@ -278,7 +278,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Ok(server::cli::run(std::iter::once(OsString::from("node")).chain(arguments)))
         }
         Some(Command::List) => {
-            SCENARIOS.iter().for_each(|scenario| say(&format!("{:<8} {}\n", scenario.name, scenario.about)));
+            SCENARIOS.iter().for_each(|scenario| say(&format!("{:<12} {}\n", scenario.name, scenario.about)));
             Ok(ExitCode::SUCCESS)
         }
         Some(Command::Worker) => {

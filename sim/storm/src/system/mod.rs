@@ -3,9 +3,11 @@
 //! | module | what its clients do | what is judged |
 //! |---|---|---|
 //! | [`raftmetrics`] | append to series, read values and aggregates | durability, exactly once, conservation, real-time reads, append order |
+//! | [`metricstream`] | post batches, count, read windows and statistics | durability, exactly once, conservation, real-time reads |
 //!
 //! A new one is a file here, a line in [`SYSTEMS`], and a scenario of its name in [`crate::scenario`].
 
+pub mod metricstream;
 pub mod raftmetrics;
 
 use crate::scenario::{Knobs, TOKEN, api_of};
@@ -132,7 +134,8 @@ impl Deed {
 pub type Make = fn(&Arc<World>, &Knobs) -> Arc<dyn System>;
 
 /// All systems by name.
-pub const SYSTEMS: &[(&str, Make)] = &[("raftmetrics", raftmetrics::make)];
+pub const SYSTEMS: &[(&str, Make)] =
+    &[("raftmetrics", raftmetrics::make), ("metricstream", metricstream::make)];
 
 /// The system of that name; the first one if there is none.
 pub fn named(name: &str) -> Make {
