@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tests::wait;
 
 fn leads(client: &mut Client) -> bool {
-    let stats = json_of(&client.get("/stats"));
+    let stats = json_of(&client.get("/replicas"));
     stats["groups"].as_array().unwrap().iter().any(|group| group["group"] == 0 && group["leads"] == true)
 }
 
