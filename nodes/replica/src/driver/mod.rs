@@ -8,6 +8,8 @@ mod change;
 mod create;
 mod ready;
 mod step;
+#[cfg(test)]
+mod tests;
 
 use crate::frame::Request;
 use crate::gateway::Routes;

@@ -1,0 +1,143 @@
+//! Snapshots that come in each other's way.
+
+use super::*;
+use crate::machine::{Row, RowChange, Stored};
+use crate::options::GroupSpec;
+use crate::store::Chunk;
+use raft::eraftpb::{ConfState, MessageType};
+
+const GROUP: GroupId = 7;
+const LEADER: NodeId = 1;
+const FOLLOWER: NodeId = 2;
+
+/// Keeps nothing: the test looks at the rows.
+struct Hollow;
+
+impl StateMachine for Hollow {
+    fn apply(&mut self, _command: &[u8], _at_ms: u64) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn query(&self, _query: &[u8], _stored: &dyn Stored) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn take_changes(&mut self) -> Vec<RowChange> {
+        Vec::new()
+    }
+
+    fn restore(&mut self, _rows: &mut dyn Iterator<Item = Row>) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn hash(&self) -> u64 {
+        0
+    }
+}
+
+/// A snapshot of three rows, which all hold its index, one in each chunk.
+struct Transfer {
+    number: u64,
+    index: u64,
+}
+
+impl Transfer {
+    fn rows(&self) -> Vec<Row> {
+        (0..3).map(|row| (vec![1, row], self.index.to_le_bytes().to_vec())).collect()
+    }
+
+    fn chunk(&self, number: u64) -> Event {
+        let rows = postcard::to_stdvec(&self.rows()[number as usize..][..1]).unwrap();
+        let chunk = Chunk { checksum: crc32c::crc32c(&rows), rows, last: number == 2 };
+        Event::SnapshotChunk { from: LEADER, group: GROUP, transfer: self.number, number, chunk }
+    }
+
+    fn end(&self) -> Event {
+        let mut message = Message { from: LEADER, to: FOLLOWER, term: 1, ..Message::default() };
+        message.set_msg_type(MessageType::MsgSnapshot);
+        let metadata = message.mut_snapshot().mut_metadata();
+        (metadata.index, metadata.term) = (self.index, 1);
+        metadata.set_conf_state(ConfState::from((vec![LEADER, FOLLOWER], vec![])));
+        Event::SnapshotEnd { from: LEADER, group: GROUP, transfer: self.number, chunks: 3, message }
+    }
+
+    fn whole(&self) -> Vec<Event> {
+        (0..3).map(|number| self.chunk(number)).chain([self.end()]).collect()
+    }
+}
+
+/// The driver of a follower, and what its transport and its store need to live.
+struct Follower {
+    driver: Driver,
+    _events: mpsc::Sender<Event>,
+    _folder: tempfile::TempDir,
+}
+
+impl Follower {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let machines = Arc::new(|_| Box::new(Hollow) as Box<dyn StateMachine>);
+        let options = ReplicaOptions::new(FOLLOWER, BTreeMap::new(), folder.path().to_owned(), machines);
+        let store = Store::open(folder.path(), options.cluster, options.cache_bytes).unwrap();
+        let (sender, events) = mpsc::channel(10);
+        let transport = Transport::start(&options, &sender);
+        let routes = Routes::new(FOLLOWER, sender.clone(), transport.clone());
+        let opening = Driver::open(options, store, transport, routes, events, sender.downgrade());
+        let mut driver = opening.await.unwrap();
+        let voters = vec![LEADER, FOLLOWER];
+        driver.create(GroupSpec { group: GROUP, voters, learners: vec![], home: LEADER }).await.unwrap();
+        Follower { driver, _events: sender, _folder: folder }
+    }
+
+    /// All of them come before the next write.
+    async fn take(&mut self, events: impl IntoIterator<Item = Event>) {
+        for event in events {
+            self.driver.take(event).await.unwrap();
+        }
+        while self.driver.round().await.unwrap() {}
+    }
+
+    /// What is applied, and the rows on the disk.
+    fn holds(&self) -> (u64, Vec<Row>) {
+        let group = &self.driver.groups[&GROUP];
+        (group.applied.index, group.rows.as_ref().unwrap().all().unwrap())
+    }
+}
+
+fn run(story: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(story);
+}
+
+#[test]
+fn a_second_snapshot_never_takes_the_place_of_one_that_waits_to_be_installed() {
+    let (first, second) = (Transfer { number: 1, index: 10 }, Transfer { number: 2, index: 20 });
+    run(async {
+        // However much of the second comes before the first is written.
+        for early in 0..=4 {
+            let mut follower = Follower::new().await;
+            let mut late = second.whole().split_off(early);
+            follower.take(first.whole().into_iter().chain(second.whole().into_iter().take(early))).await;
+            assert_eq!(follower.holds(), (10, first.rows()), "{early} of the second came early");
+            // What is left of it is installed only if all of it is there.
+            follower.take(late.drain(..)).await;
+            let expected = if early == 0 { &second } else { &first };
+            assert_eq!(follower.holds(), (expected.index, expected.rows()), "{early} of the second");
+            // Its sender begins anew.
+            follower.take(Transfer { number: 3, index: 20 }.whole()).await;
+            assert_eq!(follower.holds(), (20, second.rows()), "{early} of the second came early");
+        }
+    });
+}
+
+#[test]
+fn pieces_of_two_snapshots_never_become_one() {
+    let (first, second) = (Transfer { number: 1, index: 10 }, Transfer { number: 2, index: 20 });
+    run(async {
+        let mut follower = Follower::new().await;
+        follower.take([first.chunk(0), first.chunk(1), second.chunk(0), first.chunk(2), first.end()]).await;
+        assert_eq!(follower.holds(), (0, vec![]));
+        follower.take([second.chunk(0), second.chunk(1)]).await;
+        follower.take([second.chunk(2), second.end()]).await;
+        assert_eq!(follower.holds(), (20, second.rows()));
+    });
+}
