@@ -6,12 +6,14 @@
 //! | [`beyond`] | more damage than can be survived |
 //! | [`changes`] | join, leave, replace; one at a time and at once |
 //! | [`wiped`] | disks that are gone: the id is never used again |
+//! | [`rotten`] | disks that rot under running nodes |
 //! | [`storms`] | changes under crashes and cuts |
 //! | [`formats`] | a cluster that moves from an older format to today's, node by node |
 
 mod beyond;
 mod changes;
 mod formats;
+mod rotten;
 mod storms;
 mod town;
 mod wiped;

@@ -191,9 +191,14 @@ impl Town {
 
     /// Waits until everybody is ready, and lets clients work.
     pub async fn open(&self) {
+        self.ready().await;
+        self.work();
+    }
+
+    /// Waits until everybody is ready.
+    pub async fn ready(&self) {
         let aftermath = self.aftermath();
         assert!(self.look(async move { aftermath.wait_ready(CHANGE).await }).await, "not ready");
-        self.work();
     }
 
     /// Lets clients work, until [`Town::close`].
