@@ -12,6 +12,7 @@
 //! | [`disk_faults`] | errors, slowness and damage |
 //! | [`clocks`], [`bad_clocks`] | clocks that go wrong, and what they decide: limits, timeouts, elections |
 //! | [`store_crashes`] | the store dies at every disk operation of a run |
+//! | [`snapshot_crashes`] | a follower dies at every disk operation of a snapshot |
 //! | [`sites`] | trouble on purpose, laws and states in the code |
 //! | [`endings`] | how a simulation itself ends |
 //! | [`determinism`] | one seed, one history |
@@ -42,6 +43,7 @@ mod machines;
 mod membership;
 mod plans;
 mod sites;
+mod snapshot_crashes;
 mod stage;
 mod store_crashes;
 mod trio;
