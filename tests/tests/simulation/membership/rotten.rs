@@ -67,7 +67,7 @@ fn rot_under_load_is_never_served_and_the_node_rebuilt() {
         town.settled(&[1, 3, 4, 5], CHANGE).await;
         assert_eq!(town.node_on("worker-1").await, 5);
         // And another one, once the first is whole again.
-        rot(&town, "worker-2", 5).await;
+        rot(&town, "worker-2", 100_000).await;
         town.settled(&[1, 4, 5, 6], CHANGE).await;
         assert_eq!(town.node_on("worker-2").await, 6);
         town.close().await;
