@@ -17,6 +17,7 @@
 //! | `run` | the ladder from its first step to its last |
 //! | `consistency` | after the load: is every acknowledged write stored? |
 //! | `embedded` | the same against a cluster in this process |
+//! | `test_client` | many clients of MetricStream, and whether each of their batches was counted |
 //! | `progress`, `cli` | what a person sees |
 #![allow(clippy::disallowed_methods, reason = "runs outside the simulation, beside the cluster")]
 
@@ -24,6 +25,7 @@ pub mod cli;
 pub mod progress;
 pub mod schedule;
 pub mod step;
+pub mod test_client;
 
 mod cancel;
 mod consistency;
