@@ -29,6 +29,14 @@ pub struct Control {
     /// Folder for the data.
     #[arg(long, default_value = "data/analytics/control")]
     data: PathBuf,
+    #[command(subcommand)]
+    other: Option<Other>,
+}
+
+#[derive(clap::Subcommand)]
+enum Other {
+    /// A worker, as the binary `worker` starts it.
+    Worker(Worker),
 }
 
 /// A worker beside `distributed_analytics_system`.
@@ -110,7 +118,10 @@ fn peers() -> String {
 
 impl Thin for Control {
     fn arguments(self) -> Vec<OsString> {
-        let Control { profile, data } = self;
+        let Control { profile, data, other } = self;
+        if let Some(Other::Worker(worker)) = other {
+            return worker.arguments();
+        }
         let text = format!(
             "run --role control --id 1 --listen 127.0.0.1:{API} --profile {profile} --peers {}",
             peers()
@@ -168,6 +179,10 @@ mod tests {
             format!(
                 "run --role worker --id 3 --listen 127.0.0.1:8082 --profile analytics {peers} --data data/analytics/worker-8082"
             )
+        );
+        assert_eq!(
+            told::<Control>("distributed_analytics_system worker --id 2 --port 8082"),
+            told::<Worker>("worker --id 2 --port 8082")
         );
         for id in ["3", "auto"] {
             assert_eq!(

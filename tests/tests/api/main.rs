@@ -12,6 +12,7 @@
 //! | `reading` | consistency, paging, applied index |
 //! | `exposition` | the Prometheus text, and who gets it |
 //! | `bad_input` | bodies, queries and paths that make no sense |
+//! | `openapi` | the description of the API says what there is |
 //! | `protocol` | HTTP that makes no sense |
 //! | `garbage` | random bytes, at the API and between peers |
 //! | `restart` | everything is there again after a restart |
@@ -27,6 +28,7 @@ mod garbage;
 mod idempotency;
 mod metricstream;
 mod numbers;
+mod openapi;
 mod protocol;
 mod raft3d;
 mod reading;

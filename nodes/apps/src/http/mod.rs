@@ -9,6 +9,7 @@ pub mod idempotency;
 pub mod limiter;
 pub mod metrics;
 pub mod metrics_path;
+pub mod openapi;
 pub mod rate_limit;
 pub mod router;
 pub mod timestamp;

@@ -2,7 +2,7 @@
 
 use super::error::ApiError;
 use super::rate_limit::{self, Gate};
-use super::{auth, exposition, health, metrics, metrics_path};
+use super::{auth, exposition, health, metrics, metrics_path, openapi};
 use crate::cluster::Cluster;
 use crate::{APPS, meta, metricstream};
 use axum::Router;
@@ -20,6 +20,7 @@ pub fn router(cluster: Cluster) -> Router {
         .route("/replicas", get(health::replicas))
         .route("/metrics", get(metrics_path::get).post(metrics_path::post))
         .route("/stats", get(metricstream::routes::stats))
+        .route("/openapi.json", get(openapi::openapi))
         .route("/prometheus", get(exposition::prometheus))
         .merge(meta::routes::routes())
         .method_not_allowed_fallback(method_not_allowed)
