@@ -146,5 +146,5 @@ pub fn named(name: &str) -> Make {
 /// its name and a colon.
 pub fn is_foreign(state: &str, name: &str) -> bool {
     let app = state.split(':').next().unwrap_or_default();
-    app != name && SYSTEMS.iter().any(|(known, _)| *known == app)
+    app != name && apps::APPS.iter().any(|known| known.name == app)
 }
