@@ -2,6 +2,7 @@
 
 use crate::config::{self, FileConfig};
 use crate::embedded::{Cluster, EmbeddedOptions};
+use crate::modes::Mode;
 use crate::node;
 use crate::options::{NodeOptions, Role};
 use anyhow::{Context, bail};
@@ -93,13 +94,30 @@ struct Dev {
     /// Folder for the data. Without it: a temporary one that goes with the cluster.
     #[arg(long)]
     data: Option<PathBuf>,
+    /// How the API is served: sequential (one request after the other), threads (a pool), async, each by a
+    /// single node; or cluster.
+    #[arg(long, default_value = "cluster")]
+    mode: Mode,
+    /// With the profile metricstream: folder of metrics.jsonl. Without it: the first node's data folder.
+    #[arg(long)]
+    metrics_folder: Option<PathBuf>,
 }
 
 impl Default for Dev {
     fn default() -> Self {
         let listen = "127.0.0.1:8080".into();
         let profile = Profile::default();
-        Dev { workers: None, partitions: 4, profile, listen, peer_listen: None, data: None }
+        let mode = Mode::default();
+        Dev {
+            workers: None,
+            partitions: 4,
+            profile,
+            listen,
+            peer_listen: None,
+            data: None,
+            mode,
+            metrics_folder: None,
+        }
     }
 }
 
@@ -141,6 +159,12 @@ struct Run {
     /// Further API addresses with profiles of their own: raft3d=127.0.0.1:8180,distri=127.0.0.1:8280
     #[arg(long, value_delimiter = ',', value_parser = parse_listener)]
     listeners: Vec<(Profile, String)>,
+    /// How the API is served: sequential, threads, async, each by a node alone; or cluster (the default).
+    #[arg(long)]
+    mode: Option<Mode>,
+    /// With the profile metricstream: folder of metrics.jsonl. Without it: where the node was started.
+    #[arg(long)]
+    metrics_folder: Option<PathBuf>,
     /// Bearer token.
     #[arg(long, env = "SEEDSTORM_TOKEN", hide_env_values = true)]
     token: Option<String>,
@@ -246,8 +270,15 @@ fn run_dev(dev: Dev) -> anyhow::Result<ExitCode> {
     let temporary = std::env::temp_dir().join(format!("seedstorm-dev-{}", std::process::id()));
     let data = dev.data.clone().unwrap_or_else(|| temporary.clone());
     let standard = EmbeddedOptions::of_profile(dev.profile);
+    if dev.mode.is_alone() && dev.workers.is_some_and(|workers| workers > 1) {
+        bail!("the mode cluster is the only one for more than one node");
+    }
+    let workers = if dev.mode.is_alone() { 1 } else { dev.workers.unwrap_or(standard.workers) };
     let options = EmbeddedOptions {
-        workers: dev.workers.unwrap_or(standard.workers),
+        workers,
+        equals: standard.equals || dev.mode.is_alone(),
+        mode: dev.mode,
+        settings: metrics_folder(BTreeMap::new(), dev.metrics_folder),
         partitions: dev.partitions,
         data: data.clone(),
         listen: dev.listen,
@@ -260,6 +291,20 @@ fn run_dev(dev: Dev) -> anyhow::Result<ExitCode> {
         std::fs::remove_dir_all(&temporary).context("cannot remove the temporary data")?;
     }
     ended.map(|()| ExitCode::SUCCESS)
+}
+
+/// The apps' settings with a folder for metrics.jsonl, where one is given and they have none.
+fn metrics_folder(
+    mut settings: BTreeMap<String, serde_json::Value>,
+    folder: Option<PathBuf>,
+) -> BTreeMap<String, serde_json::Value> {
+    if let Some(folder) = folder {
+        let table = settings.entry("metricstream".into()).or_insert_with(|| serde_json::json!({}));
+        if let Some(table) = table.as_object_mut() {
+            table.entry("folder").or_insert_with(|| folder.display().to_string().into());
+        }
+    }
+    settings
 }
 
 fn run_cluster(options: EmbeddedOptions, data: &std::path::Path, temporary: bool) -> anyhow::Result<()> {
@@ -402,7 +447,9 @@ fn merge(run: Run, file: FileConfig) -> anyhow::Result<NodeOptions> {
     options.max_body_bytes = file.max_body_bytes.unwrap_or(options.max_body_bytes);
     let rate = file.rate_limit.as_deref().map(str::parse).transpose().map_err(anyhow::Error::msg)?;
     options.rate_limit = run.rate_limit.or(rate);
-    options.settings = file.apps;
+    options.mode = run.mode.unwrap_or_default();
+    let here = (options.profile == Profile::MetricStream).then(|| PathBuf::from("."));
+    options.settings = metrics_folder(file.apps, run.metrics_folder.or(here));
     if let Some(ms) = file.request_deadline_ms {
         options.request_deadline = Duration::from_millis(ms);
     }

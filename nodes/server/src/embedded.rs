@@ -3,6 +3,7 @@
 //! The nodes are the same as those of `node run`: they talk over TCP, write to folders of their own and
 //! sync them. Only the process is shared.
 
+use crate::modes::Mode;
 use crate::node::{self, Node, StartError};
 use crate::options::{NodeOptions, Role, Tuning};
 use apps::Profile;
@@ -36,6 +37,8 @@ pub struct EmbeddedOptions {
     pub peer_listen: String,
     /// The apps' own settings, by the apps' names.
     pub settings: BTreeMap<String, serde_json::Value>,
+    /// How the API is served; all but [`Mode::Cluster`] are for a single node.
+    pub mode: Mode,
     /// Threads of the runtime; `None` for one a processor.
     pub threads: Option<usize>,
     /// Raft's pace and limits.
@@ -54,6 +57,7 @@ impl Default for EmbeddedOptions {
             listen: "127.0.0.1:0".into(),
             peer_listen: "127.0.0.1:0".into(),
             settings: BTreeMap::new(),
+            mode: Mode::default(),
             threads: None,
             tuning: Tuning::default(),
         }
@@ -202,6 +206,7 @@ pub async fn start_nodes(options: &EmbeddedOptions) -> Result<Vec<Node>, StartEr
         node.partitions = options.partitions;
         node.tuning = options.tuning;
         node.settings.clone_from(&options.settings);
+        node.mode = options.mode;
         node.check()?;
         let api = bind(&listen).await?;
         nodes.push(node::start_on(node, api, peer_listener).await?);

@@ -1,6 +1,7 @@
 //! One node. The binary and the simulator both call [`start`] and nothing else.
 
 use crate::life::{Life, LifeError};
+use crate::modes::Threads;
 use crate::options::{NodeOptions, OptionsError};
 use apps::APPS;
 use apps::cluster::{Cluster, ClusterOptions};
@@ -40,6 +41,8 @@ pub struct Node {
     name: String,
     address: SocketAddr,
     http: Option<Server>,
+    /// Serves in place of `http` in the modes that have threads of their own.
+    threads: Option<Threads>,
     /// Listeners with profiles of their own.
     more: Vec<Server>,
     cluster: Cluster,
@@ -77,8 +80,16 @@ pub async fn start_on(options: NodeOptions, api: TcpListener, peer: TcpListener)
     let mut life = Life::new(options.clone(), Arc::new(peer), cluster.clone());
     let first = life.begin().await?;
     let address = options.listen.clone();
-    let http = rt::http::serve(api, router(cluster.clone()), options.http)
-        .map_err(|source| StartError::Listen { address, source })?;
+    let failed = |source| StartError::Listen { address, source };
+    let (http, threads) = match options.mode.threads() {
+        None => (Some(rt::http::serve(api, router(cluster.clone()), options.http).map_err(failed)?), None),
+        Some(count) => (None, Some(serve_with_threads(api, router(cluster.clone()), count).map_err(failed)?)),
+    };
+    let listening = http.as_ref().map(Server::local_addr).or(threads.as_ref().map(Threads::address));
+    let address = listening.ok_or_else(|| StartError::Listen {
+        address: options.listen.clone(),
+        source: std::io::ErrorKind::AddrNotAvailable.into(),
+    })?;
     let mut more = Vec::new();
     for (profile, address) in &options.listeners {
         let open = cluster.for_listener(*profile, options.is_exposed(address));
@@ -94,17 +105,15 @@ pub async fn start_on(options: NodeOptions, api: TcpListener, peer: TcpListener)
     for service in APPS.iter().filter_map(|app| app.service) {
         services.spawn(service(cluster.clone()));
     }
-    tracing::info!(node = options.id, name, listen = %http.local_addr(), profile = %options.profile, "node started");
-    Ok(Node {
-        name,
-        address: http.local_addr(),
-        http: Some(http),
-        more,
-        cluster,
-        life,
-        stop: Some(stop),
-        _services: services,
-    })
+    tracing::info!(node = options.id, name, listen = %address, profile = %options.profile, "node started");
+    Ok(Node { name, address, http, threads, more, cluster, life, stop: Some(stop), _services: services })
+}
+
+/// Threads want a listener of their own: that of the runtime makes room for it.
+fn serve_with_threads(api: TcpListener, router: axum::Router, count: usize) -> std::io::Result<Threads> {
+    let address = api.local_addr()?;
+    drop(api);
+    Threads::serve(&address.to_string(), router, count)
 }
 
 fn cluster_options(options: &NodeOptions, name: &str) -> ClusterOptions {
@@ -154,6 +163,9 @@ impl Node {
     pub async fn stop(mut self) -> Result<(), LifeError> {
         for http in self.http.take().into_iter().chain(std::mem::take(&mut self.more)) {
             http.shutdown().await;
+        }
+        if let Some(threads) = self.threads.take() {
+            task::blocking(move || threads.end()).await;
         }
         if let Some(stop) = self.stop.take() {
             // It has ended by itself: `ended` tells why.

@@ -1,5 +1,6 @@
 //! What a node is started with, and what is refused.
 
+use crate::modes::Mode;
 use crate::topology::Topology;
 use apps::http::rate_limit::RateLimit;
 use apps::{Auth, Profile};
@@ -122,6 +123,8 @@ pub struct NodeOptions {
     pub rate_limit: Option<RateLimit>,
     /// The apps' own settings: tables of the configuration file by the apps' names.
     pub settings: BTreeMap<String, serde_json::Value>,
+    /// How the API is served.
+    pub mode: Mode,
     /// Limits of the HTTP server.
     pub http: ServeOptions,
     /// Raft's pace and limits.
@@ -164,6 +167,11 @@ pub enum OptionsError {
         /// The address.
         listen: String,
     },
+    /// A mode for one node, and a cluster of more.
+    #[error(
+        "the modes sequential, threads and async are those of a node alone; a cluster has the mode cluster"
+    )]
+    Mode,
     /// A setting of an app makes no sense.
     #[error("{0}")]
     Settings(String),
@@ -197,6 +205,7 @@ impl NodeOptions {
             max_body_bytes: 64 << 10,
             rate_limit: None,
             settings: BTreeMap::new(),
+            mode: Mode::default(),
             http: ServeOptions::default(),
             tuning: Tuning::default(),
             observer: None,
@@ -250,6 +259,9 @@ impl NodeOptions {
     pub fn check(&self) -> Result<(), OptionsError> {
         if !(1..=1024).contains(&self.partitions) {
             return Err(OptionsError::Partitions(self.partitions));
+        }
+        if self.mode.is_alone() && (self.peers.len() > 1 || !self.join.is_empty()) {
+            return Err(OptionsError::Mode);
         }
         if !self.join.is_empty() {
             return self.check_token();

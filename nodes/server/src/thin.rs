@@ -151,7 +151,9 @@ impl Thin for Worker {
 
 impl Thin for MetricStream {
     fn arguments(self) -> Vec<OsString> {
-        words(format!("dev --profile metricstream --listen 127.0.0.1:{}", self.port), self.data)
+        let port = self.port;
+        let line = format!("dev --profile metricstream --listen 127.0.0.1:{port} --metrics-folder .");
+        words(line, self.data)
     }
 }
 
@@ -193,7 +195,7 @@ mod tests {
         }
         assert_eq!(
             told::<MetricStream>("metricstream_server 8085"),
-            "dev --profile metricstream --listen 127.0.0.1:8085 --data data/metricstream"
+            "dev --profile metricstream --listen 127.0.0.1:8085 --metrics-folder . --data data/metricstream"
         );
     }
 

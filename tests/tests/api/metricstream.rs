@@ -2,7 +2,7 @@
 
 use super::site::{Peers, Site, assert_problem, json_of};
 use serde_json::{Value, json};
-use server::Profile;
+use server::{Mode, Profile};
 use tests::client::Client;
 use tests::wire::{Answer, Request};
 
@@ -334,4 +334,79 @@ fn windows_tumble_and_slide() {
     let sets = found(&mut client, "/rollups?name=users&window=1h");
     assert_eq!(sets["series"][0]["windows"][0]["unique"], 5);
     assert!(sets["series"][0]["windows"][0].get("sum").is_none());
+}
+
+#[test]
+fn cat_metrics_jsonl_works() {
+    let data = tempfile::tempdir().unwrap();
+    let lines = || {
+        let text = std::fs::read_to_string(data.path().join("control/metrics.jsonl")).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>()
+    };
+    {
+        let site = Site::start_in(data.path(), Profile::MetricStream);
+        let mut client = site.client();
+        assert_eq!(posted(&mut client, BATCH).status, 200);
+        tests::wait::until("the first line is there", || lines().len() == 1);
+        let mut line = lines().remove(0);
+        assert!(line["timestamp"].as_u64().is_some_and(|at| at > 1_600_000_000_000), "{line}");
+        assert!(line["partition"].as_u64().is_some_and(|group| (1..=4).contains(&group)), "{line}");
+        line["timestamp"] = json!(0);
+        line["partition"] = json!(0);
+        let expected = json!({"name":"cpu_usage","value":75.5,"type":"gauge","tags":{"host":"server1"},"timestamp":0,"partition":0,"number":0});
+        assert_eq!(line, expected);
+        let many: Vec<Value> = (0..500)
+            .map(|n| json!({"name": format!("m{n}"), "type": "set", "value": "a \"b\" \\ ü", "tags": {"k\"": "v"}}))
+            .collect();
+        assert_eq!(posted(&mut client, json!({ "metrics": many }).to_string()).status, 200);
+        tests::wait::until("all lines are there", || lines().len() == 501);
+    }
+    // A restart goes on where it was: nothing twice, nothing left out.
+    let site = Site::start_in(data.path(), Profile::MetricStream);
+    assert_eq!(posted(&mut site.client(), BATCH).status, 200);
+    tests::wait::until("the line after the restart is there", || lines().len() == 502);
+    let ids: std::collections::BTreeSet<(u64, u64)> = lines()
+        .iter()
+        .map(|line| (line["partition"].as_u64().unwrap(), line["number"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(ids.len(), 502, "each point once");
+    for other in ["worker-1", "worker-2", "worker-3"] {
+        assert!(!data.path().join(other).join("metrics.jsonl").exists(), "one node writes for all");
+    }
+}
+
+/// A node alone that serves in that way.
+fn in_mode(mode: Mode) -> Peers {
+    Peers::start(1, |options| options.mode = mode)
+}
+
+#[test]
+fn all_modes_serve_the_same() {
+    for mode in [Mode::Sequential, Mode::Threads, Mode::Async] {
+        let site = in_mode(mode);
+        let mut client = site.clients().remove(0);
+        for _ in 0..5 {
+            assert_eq!(
+                posted(&mut client, BATCH).text(),
+                r#"{"success":true,"accepted":1,"rejected":0,"errors":[]}"#
+            );
+        }
+        assert_eq!(stats(&mut client)["metrics_received"], 5, "{mode:?}");
+        assert_eq!(found(&mut client, "/query?name=cpu_usage&agg=sum")["series"][0]["points"][0][1], 377.5);
+    }
+}
+
+#[test]
+fn one_after_the_other_means_that_the_second_waits() {
+    for (mode, waits) in [(Mode::Sequential, true), (Mode::Threads, false)] {
+        let site = in_mode(mode);
+        // Somebody who connects and says nothing yet.
+        let mut silent = tests::wire::Connection::open(&site.api[0]).unwrap();
+        let mut other = tests::wire::Connection::open(&site.api[0]).unwrap();
+        other.send(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        assert_eq!(!other.hears_within(std::time::Duration::from_millis(500)), waits, "{mode:?}");
+        silent.send(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        assert_eq!(silent.answer().unwrap().unwrap().status, 200);
+        assert_eq!(other.answer().unwrap().unwrap().status, 200);
+    }
 }

@@ -7,6 +7,7 @@
 
 use super::APP;
 use super::command::{Command, Counts, Reply};
+use super::export;
 use super::settings::Settings;
 use crate::cluster::Cluster;
 use crate::http::error::ApiError;
@@ -14,6 +15,7 @@ use crate::http::limiter::{Limiter, RetryAfter};
 use crate::http::rate_limit::RateLimit;
 use crate::profile::{Auth, Profile};
 use http::{HeaderMap, header};
+use rt::task::TaskGroup;
 use rt::time::{self, Instant};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -157,8 +159,13 @@ fn is_bearer(value: &[u8]) -> bool {
     value.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"Bearer "))
 }
 
-/// What a node does beside answering: brings in its counts, and has what is too old forgotten.
+/// What a node does beside answering: writes `metrics.jsonl`, brings in its counts, and has what is too old
+/// forgotten.
 pub async fn serve(cluster: Cluster) {
+    let tasks = TaskGroup::default();
+    if let Some(export) = Settings::of(&cluster).ok().and_then(|settings| settings.export) {
+        tasks.spawn(export::run(cluster.clone(), export));
+    }
     let front = Front::of(&cluster);
     let retention_ms = Settings::of(&cluster).map_or(u64::MAX, |settings| settings.retention_ms);
     for round in 1u64.. {

@@ -4,11 +4,15 @@ use crate::cluster::Cluster;
 use crate::http::rate_limit::RateLimit;
 use crate::profile::Profile;
 use serde::Deserialize;
+use std::path::PathBuf;
 
 /// What one client may ask where nothing else is said, in the profile `metricstream`.
 pub const DEFAULT_RATE: &str = "10000/s";
 /// Hours that points are kept where nothing else is said: 30 days.
 pub const DEFAULT_RETENTION_HOURS: u64 = 720;
+
+/// Size at which `metrics.jsonl` is set aside where nothing else is said.
+pub const DEFAULT_FILE_MIB: u64 = 64;
 
 /// As it is written.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -16,6 +20,18 @@ pub const DEFAULT_RETENTION_HOURS: u64 = 720;
 struct Table {
     rate_limit: Option<String>,
     retention_hours: Option<u64>,
+    export: Option<bool>,
+    folder: Option<PathBuf>,
+    file_mib: Option<u64>,
+}
+
+/// Where `metrics.jsonl` goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Export {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Bytes after which it is set aside.
+    pub file_bytes: u64,
 }
 
 /// As it is used.
@@ -25,6 +41,8 @@ pub struct Settings {
     pub rate_limit: Option<RateLimit>,
     /// How long points are kept.
     pub retention_ms: u64,
+    /// Where `metrics.jsonl` goes; `None` if it is not written here.
+    pub export: Option<Export>,
 }
 
 impl Settings {
@@ -45,6 +63,14 @@ impl Settings {
         if hours == 0 {
             return Err("metricstream: retention_hours must be 1 or more".into());
         }
-        Ok(Settings { rate_limit: rate, retention_ms: hours.saturating_mul(3_600_000) })
+        let file_mib = table.file_mib.unwrap_or(DEFAULT_FILE_MIB);
+        if !(1..=1024).contains(&file_mib) {
+            return Err("metricstream: file_mib must lie in 1..=1024".into());
+        }
+        let options = cluster.options();
+        let wanted = table.export.unwrap_or(options.profile == Profile::MetricStream);
+        let folder = table.folder.unwrap_or_else(|| options.data.clone());
+        let export = wanted.then(|| Export { folder, file_bytes: file_mib << 20 });
+        Ok(Settings { rate_limit: rate, retention_ms: hours.saturating_mul(3_600_000), export })
     }
 }
