@@ -70,7 +70,7 @@ impl Settings {
         let options = cluster.options();
         let wanted = table.export.unwrap_or(options.profile == Profile::MetricStream);
         let folder = table.folder.unwrap_or_else(|| options.data.clone());
-        let export = wanted.then(|| Export { folder, file_bytes: file_mib << 20 });
+        let export = wanted.then_some(Export { folder, file_bytes: file_mib << 20 });
         Ok(Settings { rate_limit: rate, retention_ms: hours.saturating_mul(3_600_000), export })
     }
 }
