@@ -199,6 +199,15 @@ impl Client {
         self.write(Method::POST, &path, bytes::Bytes::new(), key).await
     }
 
+    /// Asks one node to become the leader, or else to give its leadership to another one.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn lead(&self, become_leader: bool) -> Result<Leadership, CallError> {
+        let call = if become_leader { "become_leader" } else { "resign_leader" };
+        self.write(Method::POST, &format!("{BASE}/admin/{call}"), bytes::Bytes::new(), None).await
+    }
+
     /// One object; no answer if there is none of that id.
     ///
     /// # Errors

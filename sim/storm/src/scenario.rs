@@ -26,7 +26,7 @@ pub struct Scenario {
 }
 
 /// All scenarios.
-pub const SCENARIOS: [Scenario; 4] = [
+pub const SCENARIOS: [Scenario; 5] = [
     Scenario {
         name: "storm",
         about: "knobs and faults drawn from the seed: links, connections, processes, disks, clocks",
@@ -53,6 +53,13 @@ pub const SCENARIOS: [Scenario; 4] = [
         about: "as storm, with clients of MetricStream: batches, counts, windows, statistics",
         faults: Profile::Swarm,
         system: "metricstream",
+        fixed: false,
+    },
+    Scenario {
+        name: "raft3d",
+        about: "like storm, with clients of Raft3D, who also move the leadership of group 0",
+        faults: Profile::Swarm,
+        system: "raft3d",
         fixed: false,
     },
 ];

@@ -74,6 +74,7 @@ pub(super) async fn resign_leader(cluster: &Cluster) -> Result<Leadership, ApiEr
         let until = (Instant::now() + share).min(deadline);
         let other = |group: &GroupStatus| !group.leads && group.leader.is_some_and(|leader| leader != node);
         if let Some(leader) = wait(cluster, until, other).await {
+            rt::reachable!("raft3d: leadership was given away on request");
             return Ok(leader);
         }
     }

@@ -141,6 +141,7 @@ fn refusal(refused: Refused, command: &Command, id: &str) -> ApiError {
         Refused::NoPrinter => unknown_part(command, "unknown-printer", "No such printer"),
         Refused::NoFilament => unknown_part(command, "unknown-filament", "No such filament"),
         Refused::TooHeavy { remaining, reserved } => {
+            rt::reachable!("raft3d: a job was refused for want of filament");
             let free = u64::from(remaining).saturating_sub(reserved);
             let text = format!(
                 "the filament has {free} g free: {remaining} g are left of it, of which queued and running \

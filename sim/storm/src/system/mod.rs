@@ -4,10 +4,12 @@
 //! |---|---|---|
 //! | [`raftmetrics`] | append to series, read values and aggregates | durability, exactly once, conservation, real-time reads, append order |
 //! | [`metricstream`] | post batches, count, read windows and statistics | durability, exactly once, conservation, real-time reads |
+//! | [`raft3d`] | open shops, print jobs, move the leadership | linearizability of each shop, conservation of weights, durability |
 //!
 //! A new one is a file here, a line in [`SYSTEMS`], and a scenario of its name in [`crate::scenario`].
 
 pub mod metricstream;
+pub mod raft3d;
 pub mod raftmetrics;
 
 use crate::scenario::{Knobs, TOKEN, api_of};
@@ -135,7 +137,7 @@ pub type Make = fn(&Arc<World>, &Knobs) -> Arc<dyn System>;
 
 /// All systems by name.
 pub const SYSTEMS: &[(&str, Make)] =
-    &[("raftmetrics", raftmetrics::make), ("metricstream", metricstream::make)];
+    &[("raftmetrics", raftmetrics::make), ("metricstream", metricstream::make), ("raft3d", raft3d::make)];
 
 /// The system of that name; the first one if there is none.
 pub fn named(name: &str) -> Make {
