@@ -16,7 +16,7 @@
 //! | [`sites`] | trouble on purpose, laws and states in the code |
 //! | [`endings`] | how a simulation itself ends |
 //! | [`determinism`] | one seed, one history |
-//! | [`cluster`], [`plans`] | our cluster in the storm; plans as files |
+//! | [`cluster`], [`raft3d`], [`plans`] | our cluster in the storm, and each of its systems; plans as files |
 //! | [`membership`] | nodes that come, go, lose their disks; older formats |
 //! | [`cases`] | seeds that failed once |
 #![cfg(feature = "sim")]
@@ -42,6 +42,7 @@ mod links;
 mod machines;
 mod membership;
 mod plans;
+mod raft3d;
 mod sites;
 mod snapshot_crashes;
 mod stage;

@@ -10,7 +10,10 @@ fn the_quick_start_answers_byte_for_byte() {
     // One node after another: which of them leads is nobody's business.
     let [one, two, three] = &mut site.clients()[..] else { panic!("three peers") };
     assert_answer(&one.get("/api/v1/printers"), 200, "[]");
-    assert_answer(&one.post("/api/v1/printers", PRINTER), 201, PRINTER);
+    // What `curl -d` says of its body when nobody tells it the type.
+    let curl = Request::new("POST", "/api/v1/printers").with_body(PRINTER);
+    let curl = curl.with("Content-Type", "application/x-www-form-urlencoded");
+    assert_answer(&one.send(curl), 201, PRINTER);
     assert_answer(&two.get("/api/v1/printers"), 200, &format!("[{PRINTER}]"));
     assert_answer(&two.post("/api/v1/filaments", FILAMENT), 201, FILAMENT);
     assert_answer(&three.get("/api/v1/filaments"), 200, &format!("[{FILAMENT}]"));
