@@ -2,6 +2,7 @@
 //! time goes, what our sockets cost, whether seeds repeat, what load the real cluster carries, and how much
 //! memory an idle node takes.
 
+pub mod figures;
 mod idle;
 mod sockets;
 

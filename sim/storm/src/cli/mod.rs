@@ -1,5 +1,6 @@
 //! The command line of `storm`: what can be asked for. What is said about a single run is in `one`.
 
+mod figures;
 mod one;
 
 use crate::build_info;
@@ -39,6 +40,7 @@ Examples (cargo storm … is short for cargo run --release --features sim --bin 
   cargo storm run --plan my-case.toml        to run
   cargo storm check-determinism --seeds 20   one seed, one history
   cargo storm bench                          speed, repeatability, load, memory
+  cargo storm bench --figures                the cluster's speed, beside etcd
   cargo storm list                           the scenarios
 
 Exit codes: 0 held; 1 a law was violated (before all others); 2 wrong usage or a fault of the harness;
@@ -72,7 +74,7 @@ enum Command {
     #[command(after_help = EXAMPLES)]
     CheckDeterminism(Determinism),
     /// Measures what this project promises: speed, repeatability, load, memory.
-    #[command(after_help = EXAMPLES)]
+    #[command(after_help = figures::EXAMPLES)]
     Bench {
         /// Seeds for the speed of the simulation.
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
@@ -83,6 +85,8 @@ enum Command {
         /// Leaves out the real cluster: load and idle memory.
         #[arg(long)]
         no_real: bool,
+        #[command(flatten)]
+        figures: figures::Figures,
     },
     /// Runs a node; the same as the binary `node`.
     #[command(hide = true)]
@@ -273,7 +277,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Some(Command::CheckDeterminism(check)) => check_determinism(&check),
-        Some(Command::Bench { seeds, determinism, no_real }) => run_bench(seeds, determinism, !no_real),
+        Some(Command::Bench { figures, .. }) if figures.asked() => figures.run(),
+        Some(Command::Bench { seeds, determinism, no_real, .. }) => run_bench(seeds, determinism, !no_real),
         Some(Command::Node { arguments }) => {
             Ok(server::cli::run(std::iter::once(OsString::from("node")).chain(arguments)))
         }
