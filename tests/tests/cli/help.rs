@@ -94,6 +94,9 @@ fn storm_explains_itself() {
         &["replay"],
         &["replay", "--seed", "1", "--node", "worker-1"],
         &["replay", "/no/such/plan.toml"],
+        &["bench", "--figures", "beauty"],
+        &["bench", "--figures", "--node", "/no/such/node"],
+        &["bench", "--rounds", "3"],
         &["--duration", "10"],
     ] {
         assert_refused(STORM, arguments);
