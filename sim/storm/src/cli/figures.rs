@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  cargo storm bench                                   simulation, sockets, seeds that repeat, load, memory
+  cargo storm bench                                   speed, repeatability, load, memory
   cargo storm bench --no-real --determinism 0         the simulation's speed only
   cargo build --release --features sim --bin node     needed once for the figures, and wrk on PATH
   cargo storm bench --figures                         all figures of the real cluster, beside etcd
@@ -15,12 +15,11 @@ Examples:
   cargo storm bench --figures failover --rounds 20    20 kills
   cargo storm bench --figures ingest --data /var/tmp  data on another disk
 
-The figures: ingest (metrics/s in batches of 1,000), writes and reads (256 connections), query (over a
-million points), failover (kill -9 of the leader to the next acknowledged write). Runs of ours and of etcd
-take turns; the table shows medians. Without etcd on PATH it goes on without.
+Runs of ours and of etcd take turns; the table shows medians. Without etcd on PATH it goes on
+without.
 
-Exit codes: 0 all was reached; 1 a seed did not repeat; 2 wrong usage or something could not be started;
-3 a figure was missed.";
+Exit codes: 0 all was reached; 1 a seed did not repeat; 2 wrong usage, or something could not be
+started; 3 a figure was missed.";
 
 #[derive(Args)]
 pub(super) struct Figures {
