@@ -10,7 +10,7 @@ use super::{Driver, DriverError};
 use crate::NodeId;
 use crate::frame::{Introduction, Refusal, Response};
 use crate::group::Group;
-use crate::members::{self, Change, Members, Next, Standing, Target};
+use crate::members::{self, Change, Members, Next, Standing, Step, Target};
 use crate::transport::ReplyTo;
 use raft::StateRole;
 use raft::eraftpb::Entry;
@@ -48,7 +48,10 @@ pub(super) fn ask(group: &mut Group, target: Target, node: NodeId) -> Response {
 fn plan(group: &Group, node: NodeId) -> Next {
     let progress = group.raw.raft.prs();
     let standing = |member: NodeId| {
-        progress.get(member).map(|p| Standing { matched: p.matched, active: p.recent_active })
+        // raft-rs calls a new member active before it has ever answered: one that holds nothing has not.
+        progress
+            .get(member)
+            .map(|p| Standing { matched: p.matched, active: p.recent_active && p.matched > 0 })
     };
     let last_index = group.raw.raft.raft_log.last_index();
     members::next(group.members(), group.target.as_ref(), node, last_index, standing)
@@ -76,10 +79,41 @@ pub(super) fn advance(group: &mut Group, node: NodeId) {
             }
         }
         Next::Propose(change) => {
+            mark(group, node, &change);
             let result = group.raw.propose_conf_change(change.encode(), change.to_raft());
             // Refused while too much is uncommitted: the next tick tries again.
             tracing::debug!(group = group.id, ?change, ?result, "change of members proposed");
         }
+    }
+}
+
+/// What must hold whenever a change is proposed, whoever decided on it. Said apart from the decision, so
+/// that a mistake there shows.
+fn mark(group: &Group, node: NodeId, change: &Change) {
+    let (raft, members) = (&group.raw.raft, group.members());
+    rt::always!(
+        raft.commit_to_current_term(),
+        "change: a leader proposes only after it has committed an entry of its term",
+        "group {} on node {node}, term {}",
+        group.id,
+        raft.term
+    );
+    rt::always!(
+        !members.is_joint() || members.voters.contains(&node),
+        "change: a joint change is ended by a leader that stays",
+        "group {} on node {node}: {members:?}",
+        group.id
+    );
+    let votes = |step: &Step| if let Step::Vote(node) = *step { Some(node) } else { None };
+    for new in change.steps.iter().filter_map(votes) {
+        let matched = raft.prs().get(new).map_or(0, |progress| progress.matched);
+        let last = raft.raft_log.last_index();
+        rt::always!(
+            new == node || matched > 0 && matched + members::CAUGHT_UP >= last,
+            "change: a new voter has caught up",
+            "group {}: node {new} holds {matched} of {last}",
+            group.id
+        );
     }
 }
 

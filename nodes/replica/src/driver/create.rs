@@ -67,11 +67,20 @@ impl Driver {
             return Ok(());
         }
         let tombstone = self.tombstones.remove(&group);
+        let kept = tombstone.clone();
         let again = tombstone.is_some();
         let record = match tombstone {
             None => GroupRecord::new(spec),
             Some(tombstone) => tombstone.revived(spec),
         };
+        if let Some(kept) = &kept {
+            rt::reachable!("create: a replica came back to a group that it had left");
+            rt::always!(
+                (record.term, record.vote, record.promise) == (kept.term, kept.vote, kept.promise),
+                "create: who comes back to a group keeps its vote and its promise",
+                "group {group}: {record:?} after {kept:?}"
+            );
+        }
         let rows = self.write_record(&record).await?;
         self.add(record, Vec::new(), rows, Vec::new(), !again)
     }

@@ -8,12 +8,16 @@
 //! | [`wiped`] | disks that are gone: the id is never used again |
 //! | [`rotten`] | disks that rot under running nodes |
 //! | [`storms`] | changes under crashes and cuts |
+//! | [`returns`] | a replica that comes back to a group which it had left |
+//! | [`waits`] | a change whose new voter is down: nobody is promoted, nothing is deleted |
 //! | [`formats`] | a cluster that moves from an older format to today's, node by node |
 
 mod beyond;
 mod changes;
 mod formats;
+mod returns;
 mod rotten;
 mod storms;
 mod town;
+mod waits;
 mod wiped;
