@@ -1,4 +1,6 @@
-//! Snapshots that come in each other's way.
+//! Snapshots that come in each other's way; leaders in the middle of a change.
+
+mod changes;
 
 use super::*;
 use crate::machine::{Row, RowChange, Stored};
@@ -75,6 +77,11 @@ struct Follower {
 
 impl Follower {
     async fn new() -> Self {
+        Self::of(vec![LEADER, FOLLOWER]).await
+    }
+
+    /// One of these voters.
+    async fn of(voters: Vec<NodeId>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let machines = Arc::new(|_| Box::new(Hollow) as Box<dyn StateMachine>);
         let options = ReplicaOptions::new(FOLLOWER, BTreeMap::new(), folder.path().to_owned(), machines);
@@ -84,9 +91,12 @@ impl Follower {
         let routes = Routes::new(FOLLOWER, sender.clone(), transport.clone());
         let opening = Driver::open(options, store, transport, routes, events, sender.downgrade());
         let mut driver = opening.await.unwrap();
-        let voters = vec![LEADER, FOLLOWER];
         driver.create(GroupSpec { group: GROUP, voters, learners: vec![], home: LEADER }).await.unwrap();
         Follower { driver, _events: sender, _folder: folder }
+    }
+
+    fn group(&self) -> &Group {
+        &self.driver.groups[&GROUP]
     }
 
     /// All of them come before the next write.

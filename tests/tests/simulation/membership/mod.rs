@@ -8,6 +8,7 @@
 //! | [`wiped`] | disks that are gone: the id is never used again |
 //! | [`rotten`] | disks that rot under running nodes |
 //! | [`storms`] | changes under crashes and cuts |
+//! | [`rolling`] | replacing everybody under cuts, crashes and slow links |
 //! | [`returns`] | a replica that comes back to a group which it had left |
 //! | [`waits`] | a change whose new voter is down: nobody is promoted, nothing is deleted |
 //! | [`formats`] | a cluster that moves from an older format to today's, node by node |
@@ -16,6 +17,7 @@ mod beyond;
 mod changes;
 mod formats;
 mod returns;
+mod rolling;
 mod rotten;
 mod storms;
 mod town;

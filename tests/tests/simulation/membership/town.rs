@@ -57,15 +57,17 @@ where
         let found = Found::default();
         let violations = found.clone();
         let ran = Simulation::run(seed, Options::default(), move |world| async move {
-            let mut town = Town::new(world, seed, workers, found);
+            let mut town = Town::new(world.clone(), seed, workers, found);
             for (name, number) in machine_names(workers).into_iter().zip(1..) {
                 town.build(&name, number, town.knobs.node_options(number));
             }
             story(town).await;
+            world.broken_laws()
         });
         let found: Vec<Violation> = violations.lock().unwrap().clone();
         assert!(found.is_empty(), "seed {seed}: {found:#?}");
-        ran.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        let broken = ran.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        assert!(broken.is_empty(), "seed {seed}: {broken:#?}");
     }
 }
 
