@@ -52,7 +52,7 @@ fn what_is_unknown_is_refused() {
         &["dev", "--no-such-flag"],
         &["dev", "--workers", "0"],
         &["dev", "--workers", "many"],
-        &["dev", "--profile", "distri"],
+        &["dev", "--profile", "tidal"],
         &["run", "--no-such-flag"],
         &["run"],
     ] {

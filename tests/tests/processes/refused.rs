@@ -47,7 +47,7 @@ fn wrong_flags_are_explained() {
         (&[("--id", Some("0"))], &["id 0", "begin at 1"]),
         (&[("--role", Some("boss"))], &["boss", "control, worker, all"]),
         (&[("--role", Some("control"))], &["Control", "control nodes are [1]"]),
-        (&[("--profile", Some("raft3d"))], &["raft3d", "unified, raftmetrics"]),
+        (&[("--profile", Some("tidal"))], &["tidal", "unified, raftmetrics"]),
         (&[("--partitions", Some("0"))], &["partitions", "1..=1024"]),
     ];
     for (changes, expected) in cases {
