@@ -1,4 +1,4 @@
-//! Raft3D over HTTP, under `/api/v1`: all routes, and those that write. [`super::reads`] has the others.
+//! Raft3D over HTTP, under `/api/v1`: all routes, and those that write. `reads` has the others.
 
 use super::command::{self, Command, MAX_GRAMS, MAX_ID_BYTES, MAX_TEXT_BYTES, Refused, Reply};
 use super::{APP, Counts, admin, reads};
