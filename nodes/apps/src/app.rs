@@ -46,6 +46,9 @@ pub struct App {
     pub service: Option<Service>,
     /// Refuses a table of the configuration file that makes no sense; the text says what is allowed.
     pub check_settings: Option<CheckSettings>,
+    /// Its part of `/openapi.json`, an OpenAPI 3.1 document as JSON text. What other apps describe too is
+    /// described once: the first in [`crate::APPS`] wins.
+    pub openapi: Option<&'static str>,
 }
 
 /// A number in front of bytes: founders' bytes never begin with one that large.

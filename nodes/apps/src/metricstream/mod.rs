@@ -38,4 +38,5 @@ pub static APP: App = App {
     measure: Some(|cluster, registry| Box::pin(routes::measure(cluster, registry))),
     service: Some(|cluster| Box::pin(front::serve(cluster))),
     check_settings: Some(|cluster| settings::Settings::of(cluster).map(drop)),
+    openapi: Some(include_str!("openapi.json")),
 };

@@ -28,6 +28,7 @@ pub static APP: App = App {
     measure: Some(|cluster, registry| Box::pin(exposition::measure(cluster, registry))),
     service: Some(|cluster| Box::pin(snapshots::run(cluster))),
     check_settings: Some(snapshots::check_settings),
+    openapi: Some(include_str!("openapi.json")),
 };
 
 /// What a node counts of Raft3D.

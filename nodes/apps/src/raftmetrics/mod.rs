@@ -26,4 +26,5 @@ pub const APP: App = App {
     measure: Some(|cluster, registry| Box::pin(exposition::measure(cluster, registry))),
     service: None,
     check_settings: None,
+    openapi: Some(include_str!("openapi.json")),
 };

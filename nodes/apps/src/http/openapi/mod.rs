@@ -1,28 +1,24 @@
-//! The description of the API, OpenAPI 3.1: one file a system, put together when somebody asks.
+//! The description of the API, OpenAPI 3.1: what all apps share, which lies here, and the part of
+//! each app, which lies in its folder. Put together when somebody asks.
 
 use super::error::ApiError;
+use crate::APPS;
 use axum::Json;
 use serde_json::Value;
 
-/// The files, what all systems share first.
-const FILES: [&str; 5] = [
-    include_str!("common.json"),
-    include_str!("metrics.json"),
-    include_str!("raftmetrics.json"),
-    include_str!("metricstream.json"),
-    include_str!("raft3d.json"),
-];
+/// What all apps share, and paths whose answer the profile decides.
+const SHARED: [&str; 2] = [include_str!("common.json"), include_str!("metrics.json")];
 
 /// `GET /openapi.json`.
 pub async fn openapi() -> Result<Json<Value>, ApiError> {
     together().map(Json).ok_or(ApiError::Internal)
 }
 
-/// All files as one; `None` if one is not JSON, which a test would have told.
+/// All parts as one; `None` if one is not JSON, which a test would have told.
 fn together() -> Option<Value> {
     let mut whole = Value::Null;
-    for file in FILES {
-        merge(&mut whole, serde_json::from_str(file).ok()?);
+    for part in SHARED.into_iter().chain(APPS.iter().filter_map(|app| app.openapi)) {
+        merge(&mut whole, serde_json::from_str(part).ok()?);
     }
     Some(whole)
 }
@@ -57,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn the_files_fit_together() {
+    fn the_parts_fit_together() {
         let whole = together().unwrap();
         let mut found = Vec::new();
         refs(&whole, &mut found);
