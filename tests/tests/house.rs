@@ -99,14 +99,12 @@ const DOORS: [(&str, &str); 16] = [
     ("reqwest", "rt::http::Client"),
 ];
 
-/// What runs before there is a node, the runtime of a cluster in one process, and threads that serve without
-/// the façade (only for real, see `server::Mode`).
-const MAINS: [&str; 5] = [
+/// What runs before there is a node, and the runtime of a cluster in one process.
+const MAINS: [&str; 4] = [
     "nodes/server/src/main.rs",
     "nodes/server/src/cli.rs",
     "nodes/server/src/config.rs",
     "nodes/server/src/embedded.rs",
-    "nodes/server/src/modes.rs",
 ];
 
 #[test]

@@ -1,13 +1,12 @@
 //! One node. The binary and the simulator both call [`start`] and nothing else.
 
 use crate::life::{Life, LifeError};
-use crate::modes::Threads;
 use crate::options::{NodeOptions, OptionsError};
 use apps::APPS;
 use apps::cluster::{Cluster, ClusterOptions};
 use apps::http::router::router;
 use replica::NodeId;
-use rt::http::Server;
+use rt::http::{Server, Threads};
 use rt::net::TcpListener;
 use rt::task::{self, JoinHandle, TaskGroup};
 use std::net::SocketAddr;
@@ -83,9 +82,11 @@ pub async fn start_on(options: NodeOptions, api: TcpListener, peer: TcpListener)
     let failed = |source| StartError::Listen { address, source };
     let (http, threads) = match options.mode.threads() {
         None => (Some(rt::http::serve(api, router(cluster.clone()), options.http).map_err(failed)?), None),
-        Some(count) => (None, Some(serve_with_threads(api, router(cluster.clone()), count).map_err(failed)?)),
+        Some(count) => {
+            (None, Some(rt::http::serve_with_threads(api, router(cluster.clone()), count).map_err(failed)?))
+        }
     };
-    let listening = http.as_ref().map(Server::local_addr).or(threads.as_ref().map(Threads::address));
+    let listening = http.as_ref().map(Server::local_addr).or(threads.as_ref().map(Threads::local_addr));
     let address = listening.ok_or_else(|| StartError::Listen {
         address: options.listen.clone(),
         source: std::io::ErrorKind::AddrNotAvailable.into(),
@@ -107,13 +108,6 @@ pub async fn start_on(options: NodeOptions, api: TcpListener, peer: TcpListener)
     }
     tracing::info!(node = options.id, name, listen = %address, profile = %options.profile, "node started");
     Ok(Node { name, address, http, threads, more, cluster, life, stop: Some(stop), _services: services })
-}
-
-/// Threads want a listener of their own: that of the runtime makes room for it.
-fn serve_with_threads(api: TcpListener, router: axum::Router, count: usize) -> std::io::Result<Threads> {
-    let address = api.local_addr()?;
-    drop(api);
-    Threads::serve(&address.to_string(), router, count)
 }
 
 fn cluster_options(options: &NodeOptions, name: &str) -> ClusterOptions {
@@ -165,7 +159,7 @@ impl Node {
             http.shutdown().await;
         }
         if let Some(threads) = self.threads.take() {
-            task::blocking(move || threads.end()).await;
+            threads.shutdown().await;
         }
         if let Some(stop) = self.stop.take() {
             // It has ended by itself: `ended` tells why.

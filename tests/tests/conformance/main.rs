@@ -7,7 +7,7 @@
 //! | [`task`], [`time`], [`random`] | tasks, clocks, randomness |
 //! | [`tcp`], [`tcp_ends`] | connections while they live, and how they end |
 //! | [`udp`] | datagrams |
-//! | [`http_client`], [`http_pool`], [`http_server`] | HTTP over them |
+//! | [`http_client`], [`http_pool`], [`http_server`], [`http_threads`] | HTTP over them |
 //! | [`disk`] | files and directories |
 //!
 //! Leaves out what only a simulation can do (faults, repeatability): that is `simulation`.
@@ -19,6 +19,7 @@ mod disk;
 mod http_client;
 mod http_pool;
 mod http_server;
+mod http_threads;
 mod random;
 mod task;
 mod tcp;

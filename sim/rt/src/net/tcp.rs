@@ -72,6 +72,21 @@ impl TcpListener {
         }
     }
 
+    /// For threads that have runtimes of their own: the operating system's listener, which waits for its
+    /// next runtime. The simulated one as it is.
+    pub(crate) fn detach(self) -> io::Result<Detached> {
+        match self.0 {
+            Listener::Real(listener) => Ok(Detached::Real(listener.into_std()?)),
+            #[cfg(feature = "sim")]
+            Listener::Sim(_) => Ok(Detached::Sim(self)),
+        }
+    }
+
+    /// A listener of the runtime that this is called on.
+    pub(crate) fn attach(listener: std::net::TcpListener) -> io::Result<Self> {
+        Ok(TcpListener(Listener::Real(tokio::net::TcpListener::from_std(listener)?)))
+    }
+
     /// The address it is bound to.
     ///
     /// # Errors
@@ -83,6 +98,13 @@ impl TcpListener {
             Listener::Sim(listener) => Ok(listener.local_addr()),
         }
     }
+}
+
+/// A listener without a runtime.
+pub(crate) enum Detached {
+    Real(std::net::TcpListener),
+    #[cfg(feature = "sim")]
+    Sim(TcpListener),
 }
 
 /// A connection.

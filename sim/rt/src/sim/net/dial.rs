@@ -11,7 +11,7 @@ use crate::sim::{State, World, timer};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 /// First retransmission of a lost connection request, doubled each time.
@@ -162,14 +162,12 @@ impl World {
             return Ok(None);
         }
         let connection = self.new_connection(way, address);
-        let waker = {
+        let wakers = {
             let mut backlog = backlog.lock();
             backlog.waiting.push_back(Stream::new(connection.clone(), 1));
-            backlog.waker.take()
+            std::mem::take(&mut backlog.wakers)
         };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wakers.into_iter().for_each(Waker::wake);
         Ok(Some(Stream::new(connection, 0)))
     }
 

@@ -19,7 +19,8 @@ pub(super) struct Backlog {
 #[derive(Default)]
 pub(super) struct BacklogState {
     pub(super) waiting: VecDeque<Stream>,
-    pub(super) waker: Option<Waker>,
+    /// Those who wait for the next one; all are woken, and the first to look gets it.
+    pub(super) wakers: Vec<Waker>,
     pub(super) closed: bool,
 }
 
@@ -58,7 +59,9 @@ impl Listener {
             match backlog.waiting.pop_front() {
                 Some(stream) => Poll::Ready(Ok(stream)),
                 None => {
-                    backlog.waker = Some(cx.waker().clone());
+                    if !backlog.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
+                        backlog.wakers.push(cx.waker().clone());
+                    }
                     Poll::Pending
                 }
             }
