@@ -210,13 +210,16 @@ impl Cluster {
     }
 
     /// The number of the worker that `group` began to be at home at, counted from 1: the same for ever,
-    /// whoever leads and whatever moves, so that an answer never changes.
+    /// whoever leads and whatever moves, so that an answer never changes. 1 where a control node founded the
+    /// cluster alone, before there were workers.
     pub fn home_worker(&self, group: GroupId) -> u64 {
-        let Some(view) = self.view() else { return 0 };
-        let Some(genesis) = &view.genesis else { return 0 };
-        let home = genesis.partitions.iter().find(|spec| spec.group == group).map(|spec| spec.home);
-        let place = home.and_then(|home| genesis.workers.iter().position(|worker| *worker == home));
-        place.map_or(0, |place| place as u64 + 1)
+        let view = self.view();
+        let genesis = view.as_ref().and_then(|view| view.genesis.as_ref());
+        let place = genesis.and_then(|genesis| {
+            let home = genesis.partitions.iter().find(|spec| spec.group == group)?.home;
+            genesis.workers.iter().position(|worker| *worker == home)
+        });
+        place.map_or(1, |place| place as u64 + 1)
     }
 
     /// Puts a command into a group's log and waits for its answer.

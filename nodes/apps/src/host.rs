@@ -117,6 +117,7 @@ fn as_bytes(bound: &Bound<Vec<u8>>) -> Bound<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use replica::machine::{RowChange, RowMap};
 
     /// Keeps what it is told, under the same key.
     #[derive(Default)]
@@ -145,15 +146,6 @@ mod tests {
         }
     }
 
-    struct Rows(BTreeMap<Vec<u8>, Vec<u8>>);
-
-    impl Stored for Rows {
-        fn rows(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, limit: usize) -> Result<Vec<Row>, String> {
-            let rows = self.0.range::<[u8], _>((from, to));
-            Ok(rows.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect())
-        }
-    }
-
     fn host() -> Host {
         let keeper = || Box::new(Keeper::default()) as Box<dyn StateMachine>;
         Host([(0, keeper()), (1, keeper()), (127, keeper())].into())
@@ -170,7 +162,7 @@ mod tests {
         host.apply(&mark(1, b"c".to_vec()), 0);
         assert!(host.apply(&mark(9, b"d".to_vec()), 0).is_empty(), "nobody's command");
         let changes = host.take_changes().into_iter();
-        let rows = Rows(changes.map(|(key, value)| (key, value.unwrap())).collect());
+        let rows = RowMap(changes.map(|(key, value)| (key, value.unwrap())).collect());
         for (number, all) in [(0, 2), (1, 3), (127, 2)] {
             assert_eq!(host.query(&mark(number, b"a".to_vec()), &rows), [all, all - 1], "app {number}");
         }

@@ -3,6 +3,7 @@
 //! It is synchronous and pure: no clock, no randomness, no I/O. Its durable form is a set of rows, which
 //! the driver writes in the same transaction as the log position they belong to.
 
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 /// A change of one row: its key and its new value, `None` to remove it.
@@ -42,4 +43,38 @@ pub trait Stored {
     /// # Errors
     /// A text, if the store cannot be read.
     fn rows(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, limit: usize) -> Result<Vec<Row>, String>;
+}
+
+/// Rows in memory, for tests of state machines and of what hosts them.
+///
+/// ```
+/// use replica::machine::{RowMap, Stored};
+/// use std::ops::Bound;
+///
+/// let mut rows = RowMap::default();
+/// rows.write(vec![(b"a".to_vec(), Some(vec![1])), (b"b".to_vec(), Some(vec![2]))]);
+/// rows.write(vec![(b"a".to_vec(), None)]);
+/// let all = rows.rows(Bound::Unbounded, Bound::Unbounded, 10);
+/// assert_eq!(all, Ok(vec![(b"b".to_vec(), vec![2])]));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RowMap(pub BTreeMap<Vec<u8>, Vec<u8>>);
+
+impl RowMap {
+    /// Writes what [`StateMachine::take_changes`] handed out.
+    pub fn write(&mut self, changes: Vec<RowChange>) {
+        for (key, value) in changes {
+            match value {
+                Some(value) => self.0.insert(key, value),
+                None => self.0.remove(&key),
+            };
+        }
+    }
+}
+
+impl Stored for RowMap {
+    fn rows(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, limit: usize) -> Result<Vec<Row>, String> {
+        let rows = self.0.range::<[u8], _>((from, to));
+        Ok(rows.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect())
+    }
 }

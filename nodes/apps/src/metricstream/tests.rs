@@ -8,30 +8,8 @@ use super::rollup::PANE_MS;
 use super::state::{BLOCK, State};
 use proptest::prelude::*;
 use replica::StateMachine;
-use replica::machine::{Row, RowChange, Stored};
+use replica::machine::RowMap;
 use std::collections::BTreeMap;
-use std::ops::Bound;
-
-#[derive(Default)]
-struct Rows(BTreeMap<Vec<u8>, Vec<u8>>);
-
-impl Rows {
-    fn write(&mut self, changes: Vec<RowChange>) {
-        for (key, value) in changes {
-            match value {
-                Some(value) => self.0.insert(key, value),
-                None => self.0.remove(&key),
-            };
-        }
-    }
-}
-
-impl Stored for Rows {
-    fn rows(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, limit: usize) -> Result<Vec<Row>, String> {
-        let rows = self.0.range::<[u8], _>((from, to));
-        Ok(rows.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect())
-    }
-}
 
 fn ingest(state: &mut State, body: &str, at_ms: u64) -> Reply {
     let sorted = sort(body.as_bytes(), 1).unwrap();
@@ -40,7 +18,7 @@ fn ingest(state: &mut State, body: &str, at_ms: u64) -> Reply {
     postcard::from_bytes(&state.apply(&encode(&Command::Ingest(sorted.part(1, 7, counts))), at_ms)).unwrap()
 }
 
-fn ask<T: serde::de::DeserializeOwned>(state: &State, rows: &Rows, query: &Query) -> T {
+fn ask<T: serde::de::DeserializeOwned>(state: &State, rows: &RowMap, query: &Query) -> T {
     postcard::from_bytes(&state.query(&encode(query), rows)).unwrap()
 }
 
@@ -48,7 +26,7 @@ fn everything() -> Select {
     Select { to_ms: u64::MAX, ..Select::default() }
 }
 
-fn all_points(state: &State, rows: &Rows) -> Vec<(u64, u32, u64, Value)> {
+fn all_points(state: &State, rows: &RowMap) -> Vec<(u64, u32, u64, Value)> {
     let (mut from, mut found) = (0, Vec::new());
     loop {
         let page: Points = ask(state, rows, &Query::Points { select: everything(), from, limit: 1000 });
@@ -61,7 +39,7 @@ fn all_points(state: &State, rows: &Rows) -> Vec<(u64, u32, u64, Value)> {
 }
 
 /// Sums by begin of the step, over all pages.
-fn sums(state: &State, rows: &Rows, step_ms: u64, rolled_up: bool) -> BTreeMap<(u32, u64), Accumulator> {
+fn sums(state: &State, rows: &RowMap, step_ms: u64, rolled_up: bool) -> BTreeMap<(u32, u64), Accumulator> {
     let need = Need { sum: true, quantiles: false, members: true };
     let mut sum = Sum { select: everything(), step_ms, need, by: None, rolled_up, from: 0 };
     let mut found = BTreeMap::new();
@@ -100,8 +78,8 @@ proptest! {
     /// was never restarted has the same hash and the same rows.
     #[test]
     fn nothing_is_lost_or_doubled(steps in proptest::collection::vec((0u8..4, 1usize..4000), 1..14)) {
-        let (mut state, mut rows) = (State::default(), Rows::default());
-        let (mut calm, mut calm_rows) = (State::default(), Rows::default());
+        let (mut state, mut rows) = (State::default(), RowMap::default());
+        let (mut calm, mut calm_rows) = (State::default(), RowMap::default());
         let mut count = 0;
         for (number, (step, size)) in steps.into_iter().enumerate() {
             if step == 0 {
@@ -142,7 +120,7 @@ proptest! {
         let reply: Reply = postcard::from_bytes(&state.apply(&bytes, 5)).unwrap();
         let known = matches!(reply, Reply::Invalid | Reply::Done { .. });
         prop_assert!(known);
-        let _ = state.query(&bytes, &Rows::default());
+        let _ = state.query(&bytes, &RowMap::default());
         let _ = State::default().restore(&mut [(bytes.clone(), bytes)].into_iter());
     }
 }
@@ -195,7 +173,7 @@ fn columns_that_do_not_fit_change_nothing() {
 
 #[test]
 fn a_time_that_was_not_given_is_the_entrys() {
-    let (mut state, rows) = (State::default(), Rows::default());
+    let (mut state, rows) = (State::default(), RowMap::default());
     let body = r#"{"metrics":[{"name":"a","value":1},{"name":"a","value":2,"timestamp":0}]}"#;
     ingest(&mut state, body, 77);
     ingest(&mut state, r#"{"metrics":[{"name":"a","value":3}]}"#, 50);
@@ -214,13 +192,13 @@ fn series_beyond_the_limit_are_refused_one_by_one() {
     }
     let body = r#"{"metrics":[{"name":"n1","value":1},{"name":"new","value":1},{"name":"n2","value":1}]}"#;
     assert_eq!(ingest(&mut state, body, 1), Reply::Done { refused: vec![1] });
-    let counts: Counts = ask(&state, &Rows::default(), &Query::Counts);
+    let counts: Counts = ask(&state, &RowMap::default(), &Query::Counts);
     assert_eq!((counts.received, counts.batches, counts.invalid), (MAX_SERIES as u64 + 2, 5, 1));
 }
 
 #[test]
 fn what_is_too_old_goes_and_the_rest_stays() {
-    let (mut state, mut rows) = (State::default(), Rows::default());
+    let (mut state, mut rows) = (State::default(), RowMap::default());
     for round in 0..4u64 {
         let at = round * 1_000_000;
         let metrics: Vec<String> =
@@ -242,7 +220,7 @@ fn what_is_too_old_goes_and_the_rest_stays() {
 
 #[test]
 fn lost_open_points_are_noticed() {
-    let (mut state, mut rows) = (State::default(), Rows::default());
+    let (mut state, mut rows) = (State::default(), RowMap::default());
     (0..3).for_each(|number| drop(ingest(&mut state, &batch(10, number), 1)));
     rows.write(state.take_changes());
     let open: Vec<Vec<u8>> = rows.0.keys().filter(|key| key[0] == b'p').cloned().collect();
@@ -299,7 +277,7 @@ fn equal_batches_have_equal_digests_and_others_do_not() {
 
 #[test]
 fn too_many_steps_are_refused_and_fewer_are_not() {
-    let (mut state, rows) = (State::default(), Rows::default());
+    let (mut state, rows) = (State::default(), RowMap::default());
     let metrics: Vec<String> =
         (0..9000).map(|n| format!(r#"{{"name":"a","value":1,"timestamp":{n}}}"#)).collect();
     let body = format!(r#"{{"metrics":[{}]}}"#, metrics.join(","));

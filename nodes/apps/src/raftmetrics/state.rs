@@ -98,33 +98,13 @@ mod tests {
     use super::super::query::{Page, decode};
     use super::*;
     use proptest::prelude::*;
-
-    #[derive(Default)]
-    struct Rows(BTreeMap<Vec<u8>, Vec<u8>>);
-
-    impl Rows {
-        fn write(&mut self, changes: Vec<RowChange>) {
-            for (key, value) in changes {
-                match value {
-                    Some(value) => self.0.insert(key, value),
-                    None => self.0.remove(&key),
-                };
-            }
-        }
-    }
-
-    impl Stored for Rows {
-        fn rows(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, limit: usize) -> Result<Vec<Row>, String> {
-            let rows = self.0.range::<[u8], _>((from, to));
-            Ok(rows.take(limit).map(|(key, value)| (key.clone(), value.clone())).collect())
-        }
-    }
+    use replica::machine::RowMap;
 
     fn record(state: &mut State, name: &str, value: f64) -> Reply {
         Reply::decode(&state.apply(&Command::Record { name: name.into(), value }.encode(), 5))
     }
 
-    fn values(state: &State, rows: &Rows, after: u64, limit: u64) -> Option<Page> {
+    fn values(state: &State, rows: &RowMap, after: u64, limit: u64) -> Option<Page> {
         let query = Query::Values { name: "m".into(), after, limit };
         decode::<Option<Page>>(&state.query(&query.encode(), rows)).unwrap()
     }
@@ -136,7 +116,7 @@ mod tests {
             steps in proptest::collection::vec(0u8..12, 1..600),
             after in 0u64..700, limit in 0u64..700,
         ) {
-            let (mut state, mut rows, mut expected) = (State::default(), Rows::default(), Vec::new());
+            let (mut state, mut rows, mut expected) = (State::default(), RowMap::default(), Vec::new());
             for step in steps {
                 match step {
                     0 => rows.write(state.take_changes()),
@@ -165,12 +145,12 @@ mod tests {
         let mut state = State::default();
         assert_eq!(Reply::decode(&state.apply(b"\xff\xff", 0)), Reply::Invalid);
         assert_eq!(record(&mut state, "m", f64::NAN), Reply::Invalid);
-        assert!(state.query(b"\xff", &Rows::default()).is_empty());
+        assert!(state.query(b"\xff", &RowMap::default()).is_empty());
     }
 
     #[test]
     fn a_missing_chunk_is_noticed() {
-        let (mut state, mut rows) = (State::default(), Rows::default());
+        let (mut state, mut rows) = (State::default(), RowMap::default());
         for i in 0..300 {
             record(&mut state, "m", f64::from(i));
         }

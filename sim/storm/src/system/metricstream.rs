@@ -6,7 +6,7 @@
 
 mod judge;
 
-use super::{Boxed, Deed, Seat, System, json_lines};
+use super::{Boxed, Deed, Seat, System, json_lines, keep};
 use crate::aftermath::{PAUSE, RECOVERY};
 use crate::scenario::Knobs;
 use bytes::Bytes;
@@ -86,12 +86,7 @@ impl System for MetricStream {
     }
 
     fn collect(&self, seat: Seat) -> Boxed<bool> {
-        let system = self.clone();
-        Box::pin(async move {
-            let http = Http::new(seat.endpoints, seat.token);
-            let Some(found) = system.read_all(&http).await else { return false };
-            system.found.set(found).is_ok()
-        })
+        keep(self.clone().read_all(Http::new(seat.endpoints, seat.token)), self.found.clone())
     }
 
     fn judge(&self) -> Vec<Violation> {
@@ -163,7 +158,7 @@ impl MetricStream {
     }
 
     /// Everything that is stored; `None` if it cannot be read in time.
-    async fn read_all(&self, http: &Http) -> Option<Final> {
+    async fn read_all(self, http: Http) -> Option<Final> {
         let deadline = Instant::now() + RECOVERY;
         loop {
             // A write of unknown outcome may still arrive: what is read must have stood still.
@@ -171,7 +166,7 @@ impl MetricStream {
                 let before: Stats = http.get("/stats", PATIENCE).await?;
                 let mut found = Final { stats: before, ..Final::default() };
                 for name in &self.series {
-                    found.points.insert(name.clone(), points_of(http, name).await?);
+                    found.points.insert(name.clone(), points_of(&http, name).await?);
                     let path = format!("/rollups?name={name}&window=20s&by=");
                     let windows: RollupAnswer = http.get(&path, PATIENCE).await?;
                     let windows = windows.series.into_iter().flat_map(|series| series.windows);

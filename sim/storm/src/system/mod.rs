@@ -19,8 +19,8 @@ use rt::sim::World;
 use rt::sim::rng::Rng;
 use serde::Serialize;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// A future of its own.
@@ -43,6 +43,14 @@ pub trait System: Send + Sync {
 
     /// What the clients did and saw in full, a line of JSON an operation (see [`json_lines`]).
     fn history(&self) -> Vec<String>;
+}
+
+/// Reads what is stored, and keeps it for the judges.
+fn keep<T: Send + Sync + 'static>(
+    reading: impl Future<Output = Option<T>> + Send + 'static,
+    stored: Arc<OnceLock<T>>,
+) -> Boxed<bool> {
+    Box::pin(async move { reading.await.is_some_and(|found| stored.set(found).is_ok()) })
 }
 
 /// Operations as lines of JSON.

@@ -1,6 +1,6 @@
 //! RaftMetrics: a steady stream of recorded appends and reads over the cluster's own API.
 
-use super::{Boxed, Deed, Seat, System, json_lines};
+use super::{Boxed, Deed, Seat, System, json_lines, keep};
 use crate::aftermath::{PAUSE, RECOVERY};
 use crate::scenario::Knobs;
 use check::history::{Answer, Call, Outcome};
@@ -46,11 +46,7 @@ impl System for RaftMetrics {
     }
 
     fn collect(&self, seat: Seat) -> Boxed<bool> {
-        let system = self.clone();
-        Box::pin(async move {
-            let Some(state) = system.final_state(seat).await else { return false };
-            system.stored.set(state).is_ok()
-        })
+        keep(self.clone().final_state(seat), self.stored.clone())
     }
 
     fn judge(&self) -> Vec<Violation> {
@@ -134,7 +130,7 @@ impl RaftMetrics {
     }
 
     /// What is stored in every series; `None` if a series cannot be read in time.
-    async fn final_state(&self, seat: Seat) -> Option<FinalState> {
+    async fn final_state(self, seat: Seat) -> Option<FinalState> {
         let options =
             ClientOptions { endpoints: seat.endpoints, token: seat.token, deadline: Duration::from_secs(5) };
         let client = Client::new(options);

@@ -9,7 +9,7 @@ mod shop;
 #[cfg(test)]
 mod tests;
 
-use super::{Boxed, Deed, Seat, System, json_lines};
+use super::{Boxed, Deed, Seat, System, json_lines, keep};
 use crate::aftermath::{PAUSE, RECOVERY};
 use crate::scenario::Knobs;
 use check::Violation;
@@ -65,11 +65,7 @@ impl System for Raft3d {
     }
 
     fn collect(&self, seat: Seat) -> Boxed<bool> {
-        let system = self.clone();
-        Box::pin(async move {
-            let Some(stored) = system.final_state(seat).await else { return false };
-            system.stored.set(stored).is_ok()
-        })
+        keep(self.clone().final_state(seat), self.stored.clone())
     }
 
     fn judge(&self) -> Vec<Violation> {
@@ -138,7 +134,7 @@ impl Raft3d {
     }
 
     /// Everything that is stored; `None` if it cannot be read in time.
-    async fn final_state(&self, seat: Seat) -> Option<Stored> {
+    async fn final_state(self, seat: Seat) -> Option<Stored> {
         let Seat { number, endpoints, token, .. } = seat;
         let client = Client::new(ClientOptions { endpoints, token, deadline: Duration::from_secs(5) });
         let deadline = Instant::now() + RECOVERY;

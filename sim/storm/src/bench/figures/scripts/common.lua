@@ -15,6 +15,23 @@ function done(summary, latency)
     latency:percentile(50), latency:percentile(99)))
 end
 
+-- `count` requests, each made once, sent one after the other; every thread begins at another one.
+function repeating(count, make)
+  local requests, at = {}, 0
+  function init()
+    for n = 0, count - 1 do
+      requests[n] = make(n)
+    end
+    at = number * math.floor(count / 2)
+  end
+  function request()
+    at = at + 1
+    return requests[at % count]
+  end
+end
+
+json = { ["Content-Type"] = "application/json" }
+
 local letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 -- etcd's JSON gateway wants keys and values so.
