@@ -155,6 +155,11 @@ pub struct Fleet {
 impl Fleet {
     /// Nodes that are not started yet, with everything they write in `folder`.
     pub fn new(program: &str, folder: &Path, workers: usize) -> Self {
+        Self::with(program, folder, workers, &[])
+    }
+
+    /// The same, with more arguments for every node.
+    pub fn with(program: &str, folder: &Path, workers: usize, more: &[&str]) -> Self {
         let peers: Vec<String> =
             (1..=workers + 1).map(|id| format!("{id}={}", ports::free_address())).collect();
         let node = |id: usize| {
@@ -163,7 +168,9 @@ impl Fleet {
             let data = folder.join(id.to_string()).display().to_string();
             let (number, peers) = (id.to_string(), peers.join(","));
             let arguments = ["run", "--role", role, "--id", &number, "--listen", &api, "--data", &data];
-            let arguments = arguments.iter().chain(&["--peers", &peers]).map(ToString::to_string).collect();
+            let peers = ["--peers", &peers];
+            let arguments = arguments.iter().chain(&peers).chain(more);
+            let arguments = arguments.map(ToString::to_string).collect();
             NodeProcess::new(program, arguments, &api, folder.join(format!("node-{id}.log")))
         };
         Fleet { nodes: (1..=workers + 1).map(node).collect() }

@@ -31,7 +31,7 @@ fn check_everywhere(fleet: &Fleet, accounts: &[Account]) {
     }
 }
 
-fn leads_a_partition(node: &NodeProcess) -> bool {
+pub fn leads_a_partition(node: &NodeProcess) -> bool {
     let stats: Value = serde_json::from_slice(&node.client().get("/replicas").body).unwrap();
     let mut groups = stats["groups"].as_array().unwrap().iter();
     groups.any(|group| group["leads"] == true && group["group"] != 0)

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `by_hand` | the README's way: start, write, stop a worker, start it again |
 //! | `killed` | `kill -9` in the middle of a stream of writes |
+//! | `metricstream` | `test_client` against MetricStream, while leaders of partitions are killed |
 //! | `raft3d` | Raft3D's peers, while whoever leads is killed |
 //! | `refused` | command lines and data folders that a node does not start with |
 //! | `settings` | the configuration file, the environment, signals |
@@ -16,6 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 mod by_hand;
 mod killed;
+mod metricstream;
 mod raft3d;
 mod refused;
 mod settings;
