@@ -14,13 +14,14 @@ use std::fs;
 use std::process::Command;
 
 /// Package, its folder, and which of our packages it may import.
-const EDGES: [(&str, &str, &[&str]); 11] = [
+const EDGES: [(&str, &str, &[&str]); 12] = [
     ("check", "sim/check", &[]),
     ("reports", "reports", &[]),
     ("rt", "sim/rt", &[]),
     ("client", "nodes/client", &["rt"]),
     ("replica", "nodes/replica", &["rt", "client"]),
-    ("apps", "nodes/apps", &["rt", "client", "replica"]),
+    ("engine", "nodes/engine", &[]),
+    ("apps", "nodes/apps", &["rt", "client", "replica", "engine"]),
     ("server", "nodes/server", &["rt", "client", "replica", "apps"]),
     ("world", "sim/world", &["rt", "check"]),
     ("loadgen", "loadgen", &["client", "reports", "server"]),

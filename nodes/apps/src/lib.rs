@@ -8,6 +8,7 @@
 //! | [`meta`] | who belongs to the cluster, and which partition lives where (group 0) |
 //! | [`raft3d`] | Raft3D (group 0) |
 //! | [`raftmetrics`] | RaftMetrics (groups 1 and up) |
+//! | [`analytics`] | Distributed Analytics (groups 1 and up) |
 //! | [`metricstream`] | MetricStream (groups 1 and up) |
 //! | [`host`] | the state machine of a group: those of its apps side by side |
 //! | [`partition`] | from a name to its partition |
@@ -15,6 +16,7 @@
 //! | [`http`] | what all routes share: errors, auth, negotiation, metrics |
 //! | [`cluster`] | the cluster as routes see it |
 
+pub mod analytics;
 pub mod app;
 pub mod cluster;
 pub mod host;
@@ -35,7 +37,7 @@ use replica::{GroupId, StateMachine};
 pub const META_GROUP: GroupId = 0;
 
 /// All apps. A new one is registered here, and nowhere else.
-pub const APPS: &[&App] = &[&raftmetrics::APP, &metricstream::APP, &raft3d::APP];
+pub const APPS: &[&App] = &[&raftmetrics::APP, &analytics::APP, &metricstream::APP, &raft3d::APP];
 
 /// The empty state machine of `group`.
 pub fn machine(group: GroupId) -> Box<dyn StateMachine> {

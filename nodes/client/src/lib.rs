@@ -5,9 +5,11 @@
 //! | [`raftmetrics`] | the JSON of RaftMetrics |
 //! | [`raft3d`] | the JSON of Raft3D, and its calls |
 //! | [`metricstream`] | the JSON of MetricStream |
+//! | [`analytics`] | the messages of Distributed Analytics: bincode, Protobuf, JSON |
 //! | [`problem`] | the one shape of every error |
 //! | [`session`] | the client |
 
+pub mod analytics;
 pub mod metricstream;
 pub mod problem;
 pub mod raft3d;

@@ -4,7 +4,6 @@
 //! (quantiles from logarithmic buckets), [`series`] (one metric), [`exposition`] (Prometheus text).
 
 pub mod command;
-pub mod exact_sum;
 pub mod exposition;
 pub mod query;
 pub mod routes;
@@ -12,6 +11,7 @@ pub mod series;
 pub mod sketch;
 mod state;
 
+pub use engine::exact_sum;
 pub use state::State;
 
 use crate::app::{App, Home};

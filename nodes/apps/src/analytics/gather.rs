@@ -1,0 +1,120 @@
+//! All partitions asked at once, and all workers whether they are there, with one deadline for both.
+
+use super::APP;
+use super::query::{Piece, Query};
+use crate::cluster::Cluster;
+use crate::http::error::ApiError;
+use crate::meta::members::{MemberRole, MemberState};
+use bytes::Bytes;
+use client::analytics::Analytics;
+use engine::{Filter, Partial};
+use futures::future::{join, join_all};
+use http::Request;
+use replica::GroupId;
+use replica::frame::Consistency;
+use rt::time;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// How long an answer waits for partitions where nothing else is said.
+pub const DEFAULT_DEADLINE_MS: u64 = 1000;
+/// The longest that may be said.
+pub const MAX_DEADLINE_MS: u64 = 60_000;
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    deadline_ms: Option<u64>,
+}
+
+/// How long an answer waits for partitions: `deadline_ms` in `[apps.analytics]`.
+///
+/// # Errors
+/// A text that says what is allowed.
+pub fn deadline(cluster: &Cluster) -> Result<Duration, String> {
+    let settings: Settings = cluster.settings(APP.name)?;
+    let ms = settings.deadline_ms.unwrap_or(DEFAULT_DEADLINE_MS);
+    if !(1..=MAX_DEADLINE_MS).contains(&ms) {
+        return Err(format!("analytics: deadline_ms must be 1 to {MAX_DEADLINE_MS}"));
+    }
+    Ok(Duration::from_millis(ms))
+}
+
+/// What the cluster knows of the wanted rows, as far as it can be heard of in time.
+///
+/// # Errors
+/// [`ApiError`] if nothing is known of the cluster yet.
+pub async fn gather(cluster: &Cluster, filter: &Filter) -> Result<Analytics, ApiError> {
+    let deadline = deadline(cluster).map_err(|error| ApiError::invalid("invalid-settings", error))?;
+    let groups = cluster.partitions();
+    if groups.is_empty() {
+        return Err(ApiError::NotReady);
+    }
+    let asked = groups.into_iter().map(|group| time::timeout(deadline, partition(cluster, group, filter)));
+    let (partials, (total_nodes, responding_nodes)) = join(join_all(asked), workers(cluster, deadline)).await;
+    let (mut all, mut is_partial) = (Partial::default(), false);
+    for partial in partials {
+        match partial {
+            Ok(Ok(partial)) => all.merge(&partial),
+            Ok(Err(_)) | Err(_) => is_partial = true,
+        }
+    }
+    rt::sometimes!(is_partial, "analytics: an average lacks a partition");
+    Ok(Analytics { average: all.average(), is_partial, total_nodes, responding_nodes })
+}
+
+/// What a partition's rows come to: fresh, and one picture although it comes in pieces.
+async fn partition(cluster: &Cluster, group: GroupId, filter: &Filter) -> Result<Partial, ApiError> {
+    let (mut all, mut first, mut end) = (Partial::default(), 0, None);
+    loop {
+        let query = Query::Partial { filter: filter.clone(), first, end };
+        let (piece, _): (Piece, u64) =
+            cluster.query(&APP, group, &query, Consistency::Linearizable).await?;
+        all.merge(&piece.partial().ok_or(ApiError::Internal)?);
+        let Some(next) = piece.next else { return Ok(all) };
+        (first, end) = (next, Some(piece.end));
+    }
+}
+
+/// How many workers there are, and how many of them answer in time.
+async fn workers(cluster: &Cluster, deadline: Duration) -> (u32, u32) {
+    let Some(view) = cluster.view() else { return (0, 0) };
+    let own = cluster.node();
+    let Some(table) = &view.table else {
+        // Before there is a table nobody knows the others' addresses.
+        let workers = view.placement().map_or(&[][..], |placement| &placement.workers);
+        return (count(workers.len()), count(workers.iter().filter(|node| **node == own).count()));
+    };
+    let workers = table.members.iter().filter(|(_, member)| {
+        member.role != MemberRole::Control && matches!(member.state, MemberState::Active | MemberState::Leaving)
+    });
+    let workers: Vec<_> = workers.collect();
+    let http = cluster.own::<Pings>();
+    let asked = workers.iter().map(|(node, member)| {
+        let http = http.clone();
+        async move { **node == own || http.is_alive(&member.api, deadline).await }
+    });
+    let alive = join_all(asked).await.into_iter().filter(|alive| *alive).count();
+    (count(workers.len()), count(alive))
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// Asks nodes whether they live, over kept connections.
+struct Pings(rt::http::Client);
+
+impl Default for Pings {
+    fn default() -> Self {
+        Pings(rt::http::Client::new(rt::http::ClientOptions::default()))
+    }
+}
+
+impl Pings {
+    async fn is_alive(&self, address: &str, deadline: Duration) -> bool {
+        let Ok(request) = Request::builder().uri("/livez").body(Bytes::new()) else { return false };
+        let answer = self.0.send(address, request, deadline).await;
+        answer.is_ok_and(|answer| answer.status().is_success())
+    }
+}
