@@ -4,9 +4,12 @@ use crate::columnar::Columnar;
 use crate::{Engine, EngineError, Filter, Partial, Row, unseen};
 use std::collections::BTreeMap;
 
+/// Durable rows by their keys.
+type Durable = BTreeMap<Vec<u8>, Vec<u8>>;
+
 /// Partitions in memory.
 #[derive(Default)]
-pub struct Memory(BTreeMap<u64, (Columnar, BTreeMap<Vec<u8>, Vec<u8>>)>);
+pub struct Memory(BTreeMap<u64, (Columnar, Durable)>);
 
 impl Engine for Memory {
     fn applied(&self, partition: u64) -> Result<u64, EngineError> {

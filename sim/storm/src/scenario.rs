@@ -26,7 +26,7 @@ pub struct Scenario {
 }
 
 /// All scenarios.
-pub const SCENARIOS: [Scenario; 5] = [
+pub const SCENARIOS: [Scenario; 6] = [
     Scenario {
         name: "storm",
         about: "knobs and faults drawn from the seed: links, connections, processes, disks, clocks",
@@ -60,6 +60,13 @@ pub const SCENARIOS: [Scenario; 5] = [
         about: "like storm, with clients of Raft3D, who also move the leadership of group 0",
         faults: Profile::Swarm,
         system: "raft3d",
+        fixed: false,
+    },
+    Scenario {
+        name: "analytics",
+        about: "as storm, with clients of Distributed Analytics: inserts and averages",
+        faults: Profile::Swarm,
+        system: "analytics",
         fixed: false,
     },
 ];

@@ -4,6 +4,7 @@
 //! | module | what it holds the nodes to |
 //! |---|---|
 //! | `documented` | the answers of RaftMetrics' description, byte for byte where it gives bytes |
+//! | `analytics` | Distributed Analytics: its messages in three forms, exact averages, refusals |
 //! | `metricstream` | MetricStream: its quick start, batches, limits, queries, windows |
 //! | `numbers` | every number comes back as it was sent, sums are exact |
 //! | `auth` | who needs the token, and where the public one is refused |
@@ -19,6 +20,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests look at real nodes from the outside")]
 
+mod analytics;
 mod auth;
 mod bad_input;
 mod documented;

@@ -5,9 +5,11 @@
 //! | [`raftmetrics`] | append to series, read values and aggregates | durability, exactly once, conservation, real-time reads, append order |
 //! | [`metricstream`] | post batches, count, read windows and statistics | durability, exactly once, conservation, real-time reads |
 //! | [`raft3d`] | open shops, print jobs, move the leadership | linearizability of each shop, conservation of weights, durability |
+//! | [`analytics`] | insert in three forms, ask for averages | durability, exactly once, conservation, real-time reads |
 //!
 //! A new one is a file here, a line in [`SYSTEMS`], and a scenario of its name in [`crate::scenario`].
 
+pub mod analytics;
 pub mod metricstream;
 pub mod raft3d;
 pub mod raftmetrics;
@@ -144,8 +146,12 @@ impl Deed {
 pub type Make = fn(&Arc<World>, &Knobs) -> Arc<dyn System>;
 
 /// All systems by name.
-pub const SYSTEMS: &[(&str, Make)] =
-    &[("raftmetrics", raftmetrics::make), ("metricstream", metricstream::make), ("raft3d", raft3d::make)];
+pub const SYSTEMS: &[(&str, Make)] = &[
+        ("raftmetrics", raftmetrics::make),
+        ("metricstream", metricstream::make),
+        ("raft3d", raft3d::make),
+        ("analytics", analytics::make),
+    ];
 
 /// The system of that name; the first one if there is none.
 pub fn named(name: &str) -> Make {
