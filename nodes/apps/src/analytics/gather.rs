@@ -68,8 +68,7 @@ async fn partition(cluster: &Cluster, group: GroupId, filter: &Filter) -> Result
     let (mut all, mut first, mut end) = (Partial::default(), 0, None);
     loop {
         let query = Query::Partial { filter: filter.clone(), first, end };
-        let (piece, _): (Piece, u64) =
-            cluster.query(&APP, group, &query, Consistency::Linearizable).await?;
+        let (piece, _): (Piece, u64) = cluster.query(&APP, group, &query, Consistency::Linearizable).await?;
         all.merge(&piece.partial().ok_or(ApiError::Internal)?);
         let Some(next) = piece.next else { return Ok(all) };
         (first, end) = (next, Some(piece.end));
@@ -86,7 +85,8 @@ async fn workers(cluster: &Cluster, deadline: Duration) -> (u32, u32) {
         return (count(workers.len()), count(workers.iter().filter(|node| **node == own).count()));
     };
     let workers = table.members.iter().filter(|(_, member)| {
-        member.role != MemberRole::Control && matches!(member.state, MemberState::Active | MemberState::Leaving)
+        member.role != MemberRole::Control
+            && matches!(member.state, MemberState::Active | MemberState::Leaving)
     });
     let workers: Vec<_> = workers.collect();
     let http = cluster.own::<Pings>();

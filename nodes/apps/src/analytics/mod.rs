@@ -28,4 +28,5 @@ pub static APP: App = App {
     measure: None,
     service: sql::SERVICE,
     check_settings: Some(|cluster| gather::deadline(cluster).map(drop)),
+    openapi: Some(include_str!("openapi.json")),
 };

@@ -121,7 +121,11 @@ impl Form {
     }
 
     /// The answer.
-    pub fn answer<T: Bincode + prost::Message + Serialize>(self, status: StatusCode, message: &T) -> Response {
+    pub fn answer<T: Bincode + prost::Message + Serialize>(
+        self,
+        status: StatusCode,
+        message: &T,
+    ) -> Response {
         let bytes = match self {
             Form::Bincode => message.to_bincode(),
             Form::Protobuf => message.encode_to_vec(),

@@ -81,9 +81,8 @@ fn stored(by_key: &BTreeMap<&str, Vec<Write<'_>>>, found: &Final) -> Vec<Violati
         }
         let text = format!("{key} has the average {average}; acknowledged {sure:?}, unknown {maybe:?}");
         let sent = [&sure[..], &maybe[..]].concat();
-        let doubled = sent.iter().any(|value| {
-            explained(&[&sure[..], &[*value]].concat(), &maybe, average).is_some()
-        });
+        let doubled =
+            sent.iter().any(|value| explained(&[&sure[..], &[*value]].concat(), &maybe, average).is_some());
         violations.push(violation(if doubled { Judge::ExactlyOnce } else { Judge::Durability }, text));
     }
     if violations.is_empty() && average(&all) != found.all {
