@@ -316,7 +316,8 @@ impl Columnar {
     /// Hash over the logical state.
     pub fn hash(&self) -> u64 {
         let hash = |total: &Total| {
-            let text = format!("{}\0{}\0{:?}", total.name, total.partial.count, total.partial.sum.to_stored());
+            let text =
+                format!("{}\0{}\0{:?}", total.name, total.partial.count, total.partial.sum.to_stored());
             xxhash_rust::xxh64::xxh64(text.as_bytes(), 0)
         };
         self.totals.iter().fold(self.len(), |all, total| all.wrapping_mul(31).wrapping_add(hash(total)))

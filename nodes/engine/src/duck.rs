@@ -1,0 +1,160 @@
+//! A cache of rows in DuckDB, which SQL can be asked of.
+//!
+//! What it holds can be read from the partitions again, so nothing waits for its disk, and its own way back
+//! from a crash is not trusted: the write-ahead log that it leaves is thrown away, which leaves the file as
+//! it was at its last checkpoint. Rows and how many there are of them are written in one transaction, so
+//! any such file is a prefix of each partition. A file that makes no sense, or that the process died over
+//! while it was opened, is begun anew.
+//!
+//! Leaves out who brings the rows, and the newest of them.
+
+#![allow(clippy::disallowed_methods, reason = "DuckDB does its own I/O; no simulation contains it")]
+
+use crate::{Engine, EngineError, Filter, Partial, Row, unseen};
+use duckdb::{AccessMode, Config, Connection, params};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Rows after which the file is brought up to date.
+const CHECKPOINT_ROWS: u64 = 50_000;
+const FILE: &str = "analytics.duckdb";
+/// There while a file is being opened: one that kills the process is not opened again.
+const OPENING: &str = "analytics.opening";
+
+/// No indexes: they are what breaks under traffic. One row of `applied` a transaction, none ever changed.
+const TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS rows(part UBIGINT, seq UBIGINT, partition_key VARCHAR, at_ms UBIGINT, value DOUBLE);
+    CREATE TABLE IF NOT EXISTS applied(part UBIGINT, first UBIGINT, n UBIGINT);";
+
+/// Rows in DuckDB.
+pub struct Duck {
+    connection: Connection,
+    since_checkpoint: u64,
+}
+
+fn store(error: duckdb::Error) -> EngineError {
+    EngineError::Store(error.to_string())
+}
+
+fn disk(error: io::Error) -> EngineError {
+    EngineError::Store(error.to_string())
+}
+
+fn remove(file: &Path) -> Result<(), EngineError> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(disk(error)),
+        _ => Ok(()),
+    }
+}
+
+fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+impl Duck {
+    /// The cache in `folder`, or an empty one if there is none that can be used.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`] if not even an empty one can be made.
+    pub fn open(folder: &Path) -> Result<Self, EngineError> {
+        fs::create_dir_all(folder).map_err(disk)?;
+        let (file, marker) = (folder.join(FILE), folder.join(OPENING));
+        if marker.exists() {
+            remove(&file)?;
+        }
+        fs::write(&marker, b"").map_err(disk)?;
+        remove(&with_suffix(&file, ".wal"))?;
+        let opened = Duck::try_open(&file).or_else(|_| {
+            remove(&file)?;
+            remove(&with_suffix(&file, ".wal"))?;
+            Duck::try_open(&file)
+        });
+        remove(&marker)?;
+        opened
+    }
+
+    fn try_open(file: &Path) -> Result<Self, EngineError> {
+        let config = Config::default().access_mode(AccessMode::ReadWrite).map_err(store)?;
+        let config = config.threads(1).map_err(store)?.enable_external_access(false).map_err(store)?;
+        let config = config.max_memory("256MB").map_err(store)?;
+        let connection = Connection::open_with_flags(file, config).map_err(store)?;
+        connection.execute_batch(TABLES).map_err(store)?;
+        connection.execute_batch("CHECKPOINT").map_err(store)?;
+        let duck = Duck { connection, since_checkpoint: 0 };
+        if duck.makes_sense()? { Ok(duck) } else { Err(EngineError::Store("rows are missing".into())) }
+    }
+
+    /// True if each partition holds the rows from 0 on, each once, as many as it says.
+    fn makes_sense(&self) -> Result<bool, EngineError> {
+        let wrong = "
+            WITH held AS (SELECT part, count(*) n, count(DISTINCT seq) d, max(seq) + 1 m FROM rows GROUP BY part),
+                 said AS (SELECT part, sum(n) n FROM applied GROUP BY part)
+            SELECT count(*) FROM held FULL JOIN said USING (part)
+            WHERE held.n IS DISTINCT FROM said.n OR held.n <> held.d OR held.n <> held.m";
+        let found: u64 = self.connection.query_row(wrong, [], |row| row.get(0)).map_err(store)?;
+        Ok(found == 0)
+    }
+
+    /// Writes the file as it is, so that a crash does not throw this away.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`].
+    pub fn checkpoint(&mut self) -> Result<(), EngineError> {
+        self.since_checkpoint = 0;
+        self.connection.execute_batch("CHECKPOINT").map_err(store)
+    }
+
+    fn write(&self, partition: u64, first: u64, rows: &[Row]) -> Result<(), duckdb::Error> {
+        let mut appender = self.connection.appender("rows")?;
+        for (seq, row) in (first..).zip(rows) {
+            appender.append_row(params![partition, seq, row.key, row.at_ms, row.value])?;
+        }
+        appender.flush()?;
+        drop(appender);
+        let applied = "INSERT INTO applied VALUES (?, ?, ?)";
+        self.connection.execute(applied, params![partition, first, rows.len() as u64])?;
+        Ok(())
+    }
+}
+
+impl Engine for Duck {
+    fn applied(&self, partition: u64) -> Result<u64, EngineError> {
+        let sum = "SELECT CAST(coalesce(sum(n), 0) AS UBIGINT) FROM applied WHERE part = ?";
+        self.connection.query_row(sum, params![partition], |row| row.get(0)).map_err(store)
+    }
+
+    fn append(&mut self, partition: u64, first: u64, rows: &[Row]) -> Result<(), EngineError> {
+        let applied = self.applied(partition)?;
+        let new = unseen(applied, first, rows)?;
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.connection.execute_batch("BEGIN TRANSACTION").map_err(store)?;
+        if let Err(error) = self.write(partition, applied, new) {
+            // What cannot be taken back is gone with the process.
+            drop(self.connection.execute_batch("ROLLBACK"));
+            return Err(store(error));
+        }
+        self.connection.execute_batch("COMMIT").map_err(store)?;
+        self.since_checkpoint += new.len() as u64;
+        if self.since_checkpoint >= CHECKPOINT_ROWS { self.checkpoint() } else { Ok(()) }
+    }
+
+    fn partial(&self, partition: u64, filter: &Filter) -> Result<Partial, EngineError> {
+        // DuckDB adds floats in whatever order and rounds each time: it finds the rows, we add them.
+        let sql = "SELECT value FROM rows WHERE part = ? AND starts_with(partition_key, ?)
+                   AND at_ms >= ? AND (? OR at_ms < ?)";
+        let mut statement = self.connection.prepare(sql).map_err(store)?;
+        let (from, to) = (filter.from_ms.unwrap_or(0), filter.to_ms);
+        let bounds = params![partition, filter.prefix, from, to.is_none(), to.unwrap_or(0)];
+        let mut rows = statement.query(bounds).map_err(store)?;
+        let mut partial = Partial::default();
+        while let Some(row) = rows.next().map_err(store)? {
+            partial.add(row.get(0).map_err(store)?);
+        }
+        Ok(partial)
+    }
+}
