@@ -4,6 +4,8 @@
 //! the sum does not depend on order, partitions or restarts. The idea is Kulisch's accumulator.
 
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
+use std::num::NonZeroU64;
 
 /// Bits of a limb that hold digits; the rest of its 64 holds carries.
 const LIMB_BITS: u32 = 32;
@@ -100,30 +102,27 @@ impl ExactSum {
     /// The sum, rounded once to nearest, ties to even; infinite if it does not fit.
     pub fn value(&self) -> f64 {
         let (negative, digits) = self.magnitude();
-        let bit = |place: u32| digits[(place / LIMB_BITS) as usize] >> (place % LIMB_BITS) & 1;
-        let Some(top) = digits.iter().rposition(|digit| *digit != 0) else { return 0.0 };
-        let highest = top as u32 * LIMB_BITS + (31 - digits[top].leading_zeros());
-        let sign = u64::from(negative) << 63;
-        if highest <= 52 {
-            // Subnormal, or the lowest normal numbers: the digits are the float's own bits.
-            return f64::from_bits(sign | u64::from(digits[0]) | u64::from(digits[1]) << 32);
+        rounded(negative, &digits, Rest::None)
+    }
+
+    /// The sum divided by `count`, rounded once to nearest, ties to even.
+    pub fn divided_by(&self, count: NonZeroU64) -> f64 {
+        let (negative, mut digits) = self.magnitude();
+        let divisor = u128::from(count.get());
+        let mut left = 0u128;
+        for digit in digits.iter_mut().rev() {
+            let dividend = left << LIMB_BITS | u128::from(*digit);
+            // What is left is below the divisor, so the quotient is below 2^32.
+            *digit = (dividend / divisor) as u32;
+            left = dividend % divisor;
         }
-        let lowest = highest - 52;
-        let mut mantissa = (lowest..=highest).rev().fold(0u64, |m, place| m << 1 | u64::from(bit(place)));
-        let half = bit(lowest - 1) == 1;
-        let sticky = (0..lowest - 1).any(|place| bit(place) == 1);
-        let mut exponent = u64::from(lowest) + 1;
-        if half && (sticky || mantissa & 1 == 1) {
-            mantissa += 1;
-            if mantissa == 1 << 53 {
-                mantissa >>= 1;
-                exponent += 1;
-            }
-        }
-        if exponent >= 2047 {
-            return if negative { f64::NEG_INFINITY } else { f64::INFINITY };
-        }
-        f64::from_bits(sign | exponent << 52 | mantissa & ((1 << 52) - 1))
+        let rest = match (left, (left * 2).cmp(&divisor)) {
+            (0, _) => Rest::None,
+            (_, Ordering::Less) => Rest::BelowHalf,
+            (_, Ordering::Equal) => Rest::Half,
+            (_, Ordering::Greater) => Rest::AboveHalf,
+        };
+        rounded(negative, &digits, rest)
     }
 
     /// As it is stored: equal sums have equal forms.
@@ -145,6 +144,46 @@ impl ExactSum {
         }
         Some(sum)
     }
+}
+
+/// What is left below the last digit.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rest {
+    None,
+    BelowHalf,
+    Half,
+    AboveHalf,
+}
+
+/// The float nearest to `digits` and the rest below them, ties to even; infinite if there is none.
+fn rounded(negative: bool, digits: &[u32; LIMBS], rest: Rest) -> f64 {
+    let sign = u64::from(negative) << 63;
+    let bit = |place: u32| digits[(place / LIMB_BITS) as usize] >> (place % LIMB_BITS) & 1;
+    let top = digits.iter().rposition(|digit| *digit != 0).unwrap_or(0);
+    let highest = top as u32 * LIMB_BITS + 31u32.saturating_sub(digits[top].leading_zeros());
+    // The bits that a float has room for, and what is to be said of those below. Up to bit 52 all have
+    // room: a subnormal number, or the lowest normal ones.
+    let lowest = highest.saturating_sub(52);
+    let mantissa = (lowest..=highest).rev().fold(0u64, |m, place| m << 1 | u64::from(bit(place)));
+    let below = match lowest.checked_sub(1) {
+        None => rest,
+        Some(half) => {
+            let more = rest != Rest::None || (0..half).any(|place| bit(place) == 1);
+            match (bit(half) == 1, more) {
+                (true, true) => Rest::AboveHalf,
+                (true, false) => Rest::Half,
+                (false, true) => Rest::BelowHalf,
+                (false, false) => Rest::None,
+            }
+        }
+    };
+    let up = below > Rest::Half || (below == Rest::Half && mantissa & 1 == 1);
+    // The bits of a float are those of a counter: the mantissa's leading bit adds one to the exponent, and
+    // so does a carry out of it.
+    let bits = (u64::from(lowest) << 52) + mantissa + u64::from(up);
+    let most = f64::INFINITY.to_bits();
+    let magnitude = f64::from_bits(bits.min(most));
+    if magnitude == 0.0 { 0.0 } else { f64::from_bits(sign | magnitude.to_bits()) }
 }
 
 #[cfg(test)]
@@ -170,7 +209,41 @@ mod tests {
         assert_eq!(sum(&[]).value(), 0.0);
     }
 
+    fn average(values: &[f64]) -> f64 {
+        sum(values).divided_by(NonZeroU64::new(values.len() as u64).unwrap())
+    }
+
+    #[test]
+    fn known_averages() {
+        // Rounding the sum first gives 0.4666666666666666.
+        assert_eq!(average(&[1.0, 0.1, 0.3]), 0.4666666666666667);
+        assert_eq!(average(&[1e308, 1e308]), 1e308, "the sum does not fit");
+        assert_eq!(average(&[-1.0, -2.0]), -1.5);
+        assert_eq!(average(&[f64::from_bits(1), 0.0]), 0.0, "a tie goes to even");
+        assert_eq!(average(&[f64::from_bits(3), 0.0]), f64::from_bits(2));
+        assert_eq!(average(&[f64::from_bits(2), 0.0, 0.0]), f64::from_bits(1));
+        assert_eq!(average(&[f64::from_bits(1), 0.0, 0.0]).to_bits(), 0);
+        assert_eq!(average(&[-f64::from_bits(1), 0.0, 0.0]).to_bits(), 0);
+        assert_eq!(average(&[f64::MAX; 3]), f64::MAX);
+        assert_eq!(average(&[f64::MIN_POSITIVE, 0.0]), f64::MIN_POSITIVE / 2.0);
+        assert_eq!(sum(&[1.0]).divided_by(NonZeroU64::MAX), 2f64.powi(-64));
+    }
+
     proptest! {
+        #[test]
+        fn the_average_of_one_number_many_times_is_that_number(
+            value in proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL, times in 1usize..50
+        ) {
+            prop_assert_eq!(average(&vec![value; times]), value);
+        }
+
+        #[test]
+        fn integers_divide_like_integers(dividend in 0u64..1 << 53, count in 1u64..1 << 53) {
+            // One division of floats that are exact rounds once as well.
+            let divided = sum(&[dividend as f64]).divided_by(NonZeroU64::new(count).unwrap());
+            prop_assert_eq!(divided, dividend as f64 / count as f64);
+        }
+
         #[test]
         fn one_number_is_itself(value in proptest::num::f64::NORMAL | proptest::num::f64::SUBNORMAL) {
             prop_assert_eq!(sum(&[value]).value().to_bits(), value.to_bits());

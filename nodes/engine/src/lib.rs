@@ -16,6 +16,7 @@ pub use exact_sum::ExactSum;
 pub use memory::Memory;
 
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU64;
 
 /// A row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -73,9 +74,9 @@ impl Partial {
         self.sum.merge(&other.sum);
     }
 
-    /// The average: the exact sum, rounded once, over the count. 0 of no rows.
+    /// The average of the rows as if it was worked out with endless digits, rounded once. 0 of no rows.
     pub fn average(&self) -> f64 {
-        if self.count == 0 { 0.0 } else { self.sum.value() / self.count as f64 }
+        NonZeroU64::new(self.count).map_or(0.0, |count| self.sum.divided_by(count))
     }
 }
 

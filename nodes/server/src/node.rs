@@ -76,7 +76,10 @@ pub async fn start_on(options: NodeOptions, api: TcpListener, peer: TcpListener)
     let name = options.name();
     let cluster = Cluster::new(cluster_options(&options, &name));
     cluster.check_settings().map_err(OptionsError::Settings)?;
-    let mut life = Life::new(options.clone(), Arc::new(peer), cluster.clone());
+    let failed = |source| StartError::Listen { address: options.listen.clone(), source };
+    let told = options.api_address(api.local_addr().map_err(failed)?);
+    let mut life =
+        Life::new(NodeOptions { listen: told, ..options.clone() }, Arc::new(peer), cluster.clone());
     let first = life.begin().await?;
     let address = options.listen.clone();
     let failed = |source| StartError::Listen { address, source };

@@ -8,7 +8,7 @@ use replica::NodeId;
 use replica::observe::Observer;
 use rt::http::ServeOptions;
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -234,6 +234,15 @@ impl NodeOptions {
         self.peers.get(&self.id).unwrap_or(&self.peer_listen).clone()
     }
 
+    /// The API address at which others reach this node, which listens on `bound`: a port that the system
+    /// chose is known only now, and "every address" is no address, so that the host is the one that peers
+    /// use.
+    pub fn api_address(&self, bound: SocketAddr) -> String {
+        let host = |address: &str| address.rsplit_once(':').map(|(host, _)| host.to_owned());
+        let own = if bound.ip().is_unspecified() { host(&self.peer_address()) } else { host(&self.listen) };
+        own.map_or_else(|| bound.to_string(), |host| format!("{host}:{}", bound.port()))
+    }
+
     /// The node's name.
     pub fn name(&self) -> String {
         match &self.name {
@@ -326,6 +335,24 @@ mod tests {
         node.allow_dev_token = false;
         node.token = "a-token-of-my-own".into();
         assert_eq!(node.check(), Ok(()));
+    }
+
+    #[test]
+    fn what_others_are_told_is_where_they_reach_it() {
+        let mut node = options(2, Role::Worker);
+        node.peers.insert(2, "worker1:9090".into());
+        let told = |node: &NodeOptions, bound: &str| node.api_address(bound.parse().unwrap());
+        for (listen, bound, address) in [
+            ("127.0.0.1:8080", "127.0.0.1:8080", "127.0.0.1:8080"),
+            ("127.0.0.1:0", "127.0.0.1:40123", "127.0.0.1:40123"),
+            ("localhost:0", "127.0.0.1:40123", "localhost:40123"),
+            ("0.0.0.0:8080", "0.0.0.0:8080", "worker1:8080"),
+            ("[::]:8080", "[::]:8080", "worker1:8080"),
+            ("[::1]:0", "[::1]:40123", "[::1]:40123"),
+        ] {
+            node.listen = listen.into();
+            assert_eq!(told(&node, bound), address, "{listen}");
+        }
     }
 
     #[test]

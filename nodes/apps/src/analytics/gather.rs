@@ -85,8 +85,8 @@ async fn workers(cluster: &Cluster, deadline: Duration) -> (u32, u32) {
         return (count(workers.len()), count(workers.iter().filter(|node| **node == own).count()));
     };
     let workers = table.members.iter().filter(|(_, member)| {
-        member.role != MemberRole::Control
-            && matches!(member.state, MemberState::Active | MemberState::Leaving)
+        // Who was configured belongs to it, there or not; who is still joining does not.
+        member.role != MemberRole::Control && member.state != MemberState::Joining
     });
     let workers: Vec<_> = workers.collect();
     let http = cluster.own::<Pings>();

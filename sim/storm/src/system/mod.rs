@@ -147,11 +147,11 @@ pub type Make = fn(&Arc<World>, &Knobs) -> Arc<dyn System>;
 
 /// All systems by name.
 pub const SYSTEMS: &[(&str, Make)] = &[
-        ("raftmetrics", raftmetrics::make),
-        ("metricstream", metricstream::make),
-        ("raft3d", raft3d::make),
-        ("analytics", analytics::make),
-    ];
+    ("raftmetrics", raftmetrics::make),
+    ("metricstream", metricstream::make),
+    ("raft3d", raft3d::make),
+    ("analytics", analytics::make),
+];
 
 /// The system of that name; the first one if there is none.
 pub fn named(name: &str) -> Make {

@@ -24,8 +24,6 @@ fn peers() -> Peers {
 fn peers_with(change: impl Fn(&mut NodeOptions)) -> Peers {
     Peers::start(3, |options| {
         options.profile = Profile::Raft3d;
-        // The table of members names it: it must be known before the node starts.
-        options.listen = tests::ports::free_address();
         change(options);
     })
 }

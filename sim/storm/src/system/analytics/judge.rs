@@ -52,8 +52,21 @@ fn violation(judge: Judge, evidence: String) -> Violation {
     Violation { judge, at_ns: None, evidence }
 }
 
+/// True if no float is nearer to the exact average of `values` than `found`: worked out backwards, from
+/// what is left when `found` is taken off for each of them, so that it shares nothing with what is judged.
+fn is_average(values: &[f64], found: f64) -> bool {
+    if values.is_empty() || !found.is_finite() {
+        return values.is_empty() && found == 0.0;
+    }
+    let left: Vec<f64> = values.iter().copied().chain(values.iter().map(|_| -found)).collect();
+    let left = exact_sum(&left);
+    let next = if left > 0.0 { found.next_up() } else { found.next_down() };
+    left.abs() <= (next - found).abs() / 2.0 * values.len() as f64
+}
+
+/// For people.
 fn average(values: &[f64]) -> f64 {
-    if values.is_empty() { 0.0 } else { exact_sum(values) / values.len() as f64 }
+    exact_sum(values) / values.len().max(1) as f64
 }
 
 /// The values of `sure` and some of `maybe` that have that average.
@@ -61,7 +74,7 @@ fn explained(sure: &[f64], maybe: &[f64], found: f64) -> Option<Vec<f64>> {
     (0u32..1 << maybe.len().min(16)).find_map(|choice| {
         let chosen = maybe.iter().enumerate().filter(|(place, _)| choice >> place & 1 == 1);
         let values: Vec<f64> = sure.iter().chain(chosen.map(|(_, value)| value)).copied().collect();
-        (average(&values) == found).then_some(values)
+        is_average(&values, found).then_some(values)
     })
 }
 
@@ -85,7 +98,7 @@ fn stored(by_key: &BTreeMap<&str, Vec<Write<'_>>>, found: &Final) -> Vec<Violati
             sent.iter().any(|value| explained(&[&sure[..], &[*value]].concat(), &maybe, average).is_some());
         violations.push(violation(if doubled { Judge::ExactlyOnce } else { Judge::Durability }, text));
     }
-    if violations.is_empty() && average(&all) != found.all {
+    if violations.is_empty() && !is_average(&all, found.all) {
         let text = format!("all have the average {}, their keys make {}", found.all, average(&all));
         violations.push(violation(Judge::Conservation, text));
     }
@@ -159,6 +172,16 @@ mod tests {
         assert_eq!(judges(&history, 1.0, 1.0), [Judge::Durability], "4 is lost");
         assert_eq!(judges(&history, 3.0, 3.0), [Judge::ExactlyOnce], "4 is there twice");
         assert_eq!(judges(&history, 35.0, 35.0), [Judge::Durability], "100 was refused");
+    }
+
+    #[test]
+    fn averages_are_the_nearest_floats() {
+        let values = [1.0, 0.1, 0.3];
+        assert!(is_average(&values, 0.4666666666666667));
+        for wrong in [0.4666666666666667f64.next_up(), 0.4666666666666666, 0.0, f64::NAN] {
+            assert!(!is_average(&values, wrong), "{wrong}");
+        }
+        assert!(is_average(&[], 0.0) && is_average(&[-2.0, -3.0], -2.5) && !is_average(&[], 1.0));
     }
 
     #[test]
