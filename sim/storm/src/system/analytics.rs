@@ -1,6 +1,6 @@
 //! Distributed Analytics: inserts in all three forms, some retried under a key, and averages by key.
 //!
-//! A key gets few values, all different, so that an average tells which of them are stored.
+//! A key gets few values, drawn with all their digits, so that an average tells which of them are stored.
 
 mod judge;
 
@@ -135,8 +135,9 @@ impl Analytics {
 
     async fn insert(&self, client: u32, http: &Http, rng: &mut Rng) {
         let number = self.next_value.fetch_add(1, Ordering::Relaxed);
-        // Not a sum of few powers of two, so that sloppy sums show.
-        let insert = Insert { partition_key: key_of(number), value: number as f64 * 1.3 + 0.1 };
+        // Of all its digits, so that sloppy sums show, and no two sets of values have the same average.
+        let value = rng.below(1 << 53) as f64 / 1e13;
+        let insert = Insert { partition_key: key_of(number), value };
         let keyed = rng.chance(0.5).then(|| format!("insert-{number}"));
         let (form, body) = match rng.below(3) {
             0 => (BINCODE, insert.to_bincode()),
