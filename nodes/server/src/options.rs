@@ -97,6 +97,8 @@ pub struct NodeOptions {
     pub listen: String,
     /// Peer address to listen on.
     pub peer_listen: String,
+    /// With `join`: the peer address at which others reach this node. Without it: where it listens.
+    pub peer: Option<String>,
     /// Peer address of every node, this one included.
     pub peers: BTreeMap<NodeId, String>,
     /// Folder of the node's files.
@@ -192,6 +194,7 @@ impl NodeOptions {
             control: vec![1],
             listen: listen.into(),
             peer_listen: peers.get(&id).cloned().unwrap_or_default(),
+            peer: None,
             peers,
             data,
             profile: Profile::default(),
@@ -217,6 +220,7 @@ impl NodeOptions {
     pub fn joining(members: Vec<String>, role: Role, peer: &str, api: &str, data: PathBuf) -> Self {
         let mut options = NodeOptions::new(0, role, api, BTreeMap::new(), data);
         options.peer_listen = peer.into();
+        options.peer = Some(peer.into());
         options.join = members;
         options.rebuild = true;
         options
@@ -231,7 +235,7 @@ impl NodeOptions {
 
     /// The address at which other nodes reach this one.
     pub fn peer_address(&self) -> String {
-        self.peers.get(&self.id).unwrap_or(&self.peer_listen).clone()
+        self.peers.get(&self.id).or(self.peer.as_ref()).unwrap_or(&self.peer_listen).clone()
     }
 
     /// The API address at which others reach this node, which listens on `bound`: a port that the system
@@ -353,6 +357,12 @@ mod tests {
             node.listen = listen.into();
             assert_eq!(told(&node, bound), address, "{listen}");
         }
+        let members = vec!["control:9090".to_owned()];
+        let mut newcomer =
+            NodeOptions::joining(members, Role::Worker, "box:9090", "0.0.0.0:8080", "data".into());
+        newcomer.peer_listen = "0.0.0.0:9090".into();
+        assert_eq!(newcomer.peer_address(), "box:9090", "not where it listens");
+        assert_eq!(told(&newcomer, "0.0.0.0:8080"), "box:8080");
     }
 
     #[test]

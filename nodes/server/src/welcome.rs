@@ -5,10 +5,14 @@ use apps::Profile;
 /// Commands for a shell, one a line; `first` is the base URL of the first node.
 pub(crate) fn first_steps(profile: Profile, first: &str, token: &str) -> String {
     let lines: &[&str] = match profile {
-        // Of analytics and distri only the ways to start are there; what the cluster serves already is said.
-        Profile::Unified | Profile::RaftMetrics | Profile::Analytics | Profile::Distri => &[
+        // Of distri only the ways to start are there; what the cluster serves already is said.
+        Profile::Unified | Profile::RaftMetrics | Profile::Distri => &[
             "curl -H 'Authorization: Bearer TOKEN' URL/metrics -d '{\"metric_name\":\"cpu_usage\",\"value\":75.5}'",
             "curl -H 'Authorization: Bearer TOKEN' URL/metrics/cpu_usage/aggregate",
+        ],
+        Profile::Analytics => &[
+            "curl -H 'Content-Type: application/json' URL/insert -d '{\"partition_key\":\"sensor-1\",\"value\":21.5}'",
+            "curl -H 'Accept: application/json' URL/analytics",
         ],
         Profile::MetricStream => &[
             "curl -H 'Authorization: my_client_id' URL/metrics \\",

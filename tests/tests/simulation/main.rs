@@ -23,6 +23,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests read real files from outside the simulation")]
 
 mod afterlife;
+mod analytics;
 mod bad_clocks;
 mod cases;
 mod clocks;
