@@ -43,9 +43,12 @@ fn snapshots_appear_hold_everything_and_make_room() {
     let folder = site.data().join("2").join("snapshots");
     wait::until("only the newest are kept", || names(&folder).len() == 2);
     for client in &mut clients {
-        let text = client.get("/metrics").text();
-        let count = text.lines().find_map(|line| line.strip_prefix("raft3d_snapshots_total ")).unwrap();
-        assert!(count.parse::<u64>().unwrap() >= 6, "{count}");
+        // A snapshot is counted once it is written, which is a moment after it can be seen.
+        wait::until("all are counted", || {
+            let text = client.get("/metrics").text();
+            let count = text.lines().find_map(|line| line.strip_prefix("raft3d_snapshots_total ")).unwrap();
+            count.parse::<u64>().unwrap() >= 6
+        });
     }
     wait::until("every node says who leads", || {
         (1..=3).all(|node| {
