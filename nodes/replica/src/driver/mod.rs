@@ -23,7 +23,7 @@ use crate::transport::{ReplyTo, Transport};
 use crate::{GroupId, NodeId, ReplicaOptions};
 use raft::eraftpb::Message;
 use rt::time;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -65,6 +65,8 @@ pub enum Event {
     Unreachable {
         /// The peer.
         peer: NodeId,
+        /// Its machine answered that nobody listens there: the peer's process is gone.
+        refused: bool,
     },
     /// A piece of a snapshot came.
     SnapshotChunk {
@@ -199,6 +201,8 @@ pub struct Driver {
     pub(crate) snapshots: BTreeMap<GroupId, u64>,
     pub(crate) stopping: Option<u32>,
     pub(crate) ticks: u64,
+    /// Peers whose machines refuse connections, until they are heard again.
+    pub(crate) gone: BTreeSet<NodeId>,
 }
 
 impl Driver {
@@ -230,6 +234,7 @@ impl Driver {
             snapshots: BTreeMap::new(),
             stopping: None,
             ticks: 0,
+            gone: BTreeSet::new(),
         };
         driver.open_found().await?;
         Ok(driver)

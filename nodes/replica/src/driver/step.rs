@@ -11,6 +11,7 @@ use raft::eraftpb::Message;
 use raft::eraftpb::MessageType::{MsgRequestPreVote, MsgRequestVote, MsgTimeoutNow};
 use raft::{SnapshotStatus, StateRole};
 use rt::time::Instant;
+use std::collections::BTreeSet;
 
 /// Ticks between looks at whether a leader could hand over to the group's home.
 const HOME_CHECK_TICKS: u64 = 20;
@@ -29,7 +30,10 @@ impl Driver {
         match event {
             Event::Raft { from, group, message } => self.step(from, group, message),
             Event::Leads { node, group, term } => self.routes.leads(group, node, term),
-            Event::Unreachable { peer } => {
+            Event::Unreachable { peer, refused } => {
+                if refused {
+                    self.gone.insert(peer);
+                }
                 for group in self.groups.values_mut() {
                     if group.raw.raft.state == StateRole::Leader {
                         group.raw.report_unreachable(peer);
@@ -83,6 +87,10 @@ impl Driver {
         if asks_for_vote && !group.keeps_promise() {
             return;
         }
+        self.gone.remove(&from);
+        if asks_for_vote && leader_is_gone(group, &self.gone) {
+            give_up_leader(group);
+        }
         if let Err(error) = group.raw.step(message) {
             tracing::debug!(group = group.id, %error, "message dropped");
         }
@@ -93,6 +101,11 @@ impl Driver {
         let retry_reads_after = self.options.tick * self.options.election_ticks as u32 / 2;
         for group in self.groups.values_mut() {
             group.ticks += 1;
+            // It may refuse connections and live: then it is heard.
+            let silent = group.raw.raft.election_elapsed > self.options.heartbeat_ticks;
+            if silent && leader_is_gone(group, &self.gone) {
+                give_up_leader(group);
+            }
             if group.keeps_promise() {
                 group.raw.tick();
             }
@@ -290,6 +303,21 @@ fn ask_again(group: &mut Group, after: std::time::Duration) {
         if let Some((reads, _)) = group.reads.asked.remove(&number) {
             group.reads.new.extend(reads);
         }
+    }
+}
+
+/// True if this replica follows a leader whose process is known to have ended.
+fn leader_is_gone(group: &Group, gone: &BTreeSet<NodeId>) -> bool {
+    group.raw.raft.state == StateRole::Follower && group.leader().is_some_and(|leader| gone.contains(&leader))
+}
+
+/// Counts a leader as silent for as long as it takes to vote for another one. When this replica asks for votes
+/// itself stays its own draw, so that not all ask at once.
+fn give_up_leader(group: &mut Group) {
+    let raft = &mut group.raw.raft;
+    if raft.election_elapsed < raft.election_timeout() {
+        rt::reachable!("driver: a leader was given up because its process is gone");
+        raft.election_elapsed = raft.election_timeout();
     }
 }
 

@@ -151,3 +151,66 @@ fn pieces_of_two_snapshots_never_become_one() {
         assert_eq!(follower.holds(), (20, second.rows()));
     });
 }
+
+fn heartbeat() -> Event {
+    let mut message = Message { from: LEADER, to: FOLLOWER, term: 1, ..Message::default() };
+    message.set_msg_type(MessageType::MsgHeartbeat);
+    Event::Raft { from: LEADER, group: GROUP, message }
+}
+
+fn unreachable(refused: bool) -> Event {
+    Event::Unreachable { peer: LEADER, refused }
+}
+
+/// Ticks that a follower takes to give its leader up, after these events.
+async fn ticks_of_patience(events: Vec<Event>) -> usize {
+    let mut follower = Follower::of(vec![LEADER, FOLLOWER, 3]).await;
+    follower.take([heartbeat()]).await;
+    follower.take(events).await;
+    for ticks in 1.. {
+        follower.driver.tick();
+        let raft = &follower.group().raw.raft;
+        if raft.election_elapsed >= raft.election_timeout() || raft.state != raft::StateRole::Follower {
+            return ticks;
+        }
+    }
+    unreachable!("it counts for ever")
+}
+
+#[test]
+fn a_leader_whose_process_is_gone_is_given_up_early() {
+    run(async {
+        let whole = ticks_of_patience(vec![]).await;
+        assert_eq!(whole, 10);
+        // Nobody answers: a slow or a broken network, perhaps.
+        assert_eq!(ticks_of_patience(vec![unreachable(false)]).await, whole);
+        // Somebody answered that nobody listens.
+        let early = ticks_of_patience(vec![unreachable(true)]).await;
+        assert!(early <= 4, "{early} ticks");
+        // It is heard all the same.
+        assert_eq!(ticks_of_patience(vec![unreachable(true), heartbeat()]).await, whole);
+    });
+}
+
+#[test]
+fn whoever_knows_that_the_leader_is_gone_votes_at_once() {
+    let ask = || {
+        let mut message =
+            Message { from: 3, to: FOLLOWER, term: 2, log_term: 1, index: 9, ..Message::default() };
+        message.set_msg_type(MessageType::MsgRequestPreVote);
+        Event::Raft { from: 3, group: GROUP, message }
+    };
+    let given_up = |follower: &Follower| {
+        let raft = &follower.group().raw.raft;
+        raft.election_elapsed >= raft.election_timeout()
+    };
+    run(async {
+        for gone in [false, true] {
+            let mut follower = Follower::of(vec![LEADER, FOLLOWER, 3]).await;
+            follower.take([heartbeat(), unreachable(gone)]).await;
+            assert!(!given_up(&follower), "it may live, as long as nobody else says so");
+            follower.take([ask()]).await;
+            assert_eq!(given_up(&follower), gone);
+        }
+    });
+}

@@ -29,20 +29,34 @@ pub(super) struct Link {
 /// Keeps a connection up until the queue closes.
 pub(super) async fn run(mut link: Link) {
     let mut pause = FIRST_PAUSE;
-    while let Some(first) = link.queue.recv().await {
+    let mut redial = false;
+    loop {
+        // One that had held and broke is dialled again at once: whether anybody is there tells whether the
+        // peer lives.
+        let first = match std::mem::take(&mut redial) {
+            true => None,
+            false => match link.queue.recv().await {
+                Some(first) => Some(first),
+                None => return,
+            },
+        };
         match time::timeout(CONNECT_TIMEOUT, TcpStream::connect(&link.address)).await {
             Ok(Ok(stream)) => {
                 pause = FIRST_PAUSE;
+                let began = Instant::now();
                 let error = talk(&mut link, stream, first).await;
                 tracing::debug!(peer = link.peer, ?error, "connection to peer ended");
                 link.pending.lose_sent();
+                redial = began.elapsed() >= ALIVE_EVERY && !link.queue.is_closed();
             }
             failed => {
-                tracing::debug!(peer = link.peer, ?pause, failed = failed.is_err(), "peer cannot be reached");
+                let refused =
+                    matches!(&failed, Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused);
+                tracing::debug!(peer = link.peer, ?pause, refused, "peer cannot be reached");
                 drop_queued(&mut link, first);
                 // A full event queue means the driver is behind; it learns of it the next time.
                 if let Some(events) = link.events.upgrade() {
-                    let _ = events.try_send(Event::Unreachable { peer: link.peer });
+                    let _ = events.try_send(Event::Unreachable { peer: link.peer, refused });
                 }
                 time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
@@ -52,8 +66,8 @@ pub(super) async fn run(mut link: Link) {
     }
 }
 
-fn drop_queued(link: &mut Link, first: Outgoing) {
-    if let Some(id) = first.request {
+fn drop_queued(link: &mut Link, first: Option<Outgoing>) {
+    if let Some(id) = first.and_then(|first| first.request) {
         link.pending.settle(id, Err(Failure::NotSent));
     }
     drop_all(link);
@@ -68,10 +82,12 @@ fn drop_all(link: &mut Link) {
 }
 
 /// Runs one connection until it breaks; says why it did.
-async fn talk(link: &mut Link, stream: TcpStream, first: Outgoing) -> io::Error {
+async fn talk(link: &mut Link, stream: TcpStream, first: Option<Outgoing>) -> io::Error {
     let (reader, mut writer) = tokio::io::split(stream);
     let mut buffer = link.hello.clone();
-    take(link, &mut buffer, first);
+    if let Some(first) = first {
+        take(link, &mut buffer, first);
+    }
     let pending = link.pending.clone();
     let reading = read_answers(reader, &pending);
     let writing = write_queue(link, &mut writer, buffer);
