@@ -98,7 +98,7 @@ struct Dev {
     /// single node; or cluster.
     #[arg(long, default_value = "cluster")]
     mode: Mode,
-    /// With the profile metricstream: folder of metrics.jsonl. Without it: the first node's data folder.
+    /// With the profile metricstream: folder of metrics.jsonl. Without it: where this was started.
     #[arg(long)]
     metrics_folder: Option<PathBuf>,
 }
@@ -278,7 +278,7 @@ fn run_dev(dev: Dev) -> anyhow::Result<ExitCode> {
         workers,
         equals: standard.equals || dev.mode.is_alone(),
         mode: dev.mode,
-        settings: metrics_folder(BTreeMap::new(), dev.metrics_folder),
+        settings: metrics_folder(BTreeMap::new(), dev.metrics_folder.or(here(dev.profile))),
         partitions: dev.partitions,
         data: data.clone(),
         listen: dev.listen,
@@ -291,6 +291,11 @@ fn run_dev(dev: Dev) -> anyhow::Result<ExitCode> {
         std::fs::remove_dir_all(&temporary).context("cannot remove the temporary data")?;
     }
     ended.map(|()| ExitCode::SUCCESS)
+}
+
+/// MetricStream's users find metrics.jsonl where they started it.
+fn here(profile: Profile) -> Option<PathBuf> {
+    (profile == Profile::MetricStream).then(|| PathBuf::from("."))
 }
 
 /// The apps' settings with a folder for metrics.jsonl, where one is given and they have none.
@@ -448,8 +453,7 @@ fn merge(run: Run, file: FileConfig) -> anyhow::Result<NodeOptions> {
     let rate = file.rate_limit.as_deref().map(str::parse).transpose().map_err(anyhow::Error::msg)?;
     options.rate_limit = run.rate_limit.or(rate);
     options.mode = run.mode.unwrap_or_default();
-    let here = (options.profile == Profile::MetricStream).then(|| PathBuf::from("."));
-    options.settings = metrics_folder(file.apps, run.metrics_folder.or(here));
+    options.settings = metrics_folder(file.apps, run.metrics_folder.or(here(options.profile)));
     if let Some(ms) = file.request_deadline_ms {
         options.request_deadline = Duration::from_millis(ms);
     }

@@ -5,6 +5,7 @@
 //! | `by_hand` | the README's way: start, write, stop a worker, start it again |
 //! | `killed` | `kill -9` in the middle of a stream of writes |
 //! | `metricstream` | `test_client` against MetricStream, while leaders of partitions are killed |
+//! | `quick_starts` | every system's quick start, typed line by line |
 //! | `raft3d` | Raft3D's peers, while whoever leads is killed |
 //! | `refused` | command lines and data folders that a node does not start with |
 //! | `settings` | the configuration file, the environment, signals |
@@ -18,6 +19,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 mod by_hand;
 mod killed;
 mod metricstream;
+mod quick_starts;
 mod raft3d;
 mod refused;
 mod settings;
