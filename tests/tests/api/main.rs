@@ -13,6 +13,7 @@
 //! | `reading` | consistency, paging, applied index |
 //! | `exposition` | the Prometheus text, and who gets it |
 //! | `bad_input` | bodies, queries and paths that make no sense |
+//! | `every_route` | bad input to every documented operation of every system |
 //! | `openapi` | the description of the API says what there is |
 //! | `protocol` | HTTP that makes no sense |
 //! | `garbage` | random bytes, at the API and between peers |
@@ -24,6 +25,7 @@ mod analytics;
 mod auth;
 mod bad_input;
 mod documented;
+mod every_route;
 mod exposition;
 mod exposition_syntax;
 mod garbage;

@@ -5,6 +5,7 @@ use crate::META_GROUP;
 use crate::cluster::Cluster;
 use crate::http::body;
 use crate::http::error::ApiError;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::routing::{delete, get};
 use axum::{Json, Router};
@@ -112,7 +113,11 @@ async fn join(
 }
 
 /// `DELETE /cluster/members/{id}`: the member's places go to others, then it is removed.
-async fn leave(State(cluster): State<Cluster>, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
+async fn leave(
+    State(cluster): State<Cluster>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<StatusCode, ApiError> {
+    let Path(id) = path.map_err(|error| ApiError::invalid("invalid-id", error.body_text()))?;
     let node = id.parse().map_err(|_| ApiError::invalid("invalid-id", "an id is a number, 1 or more"))?;
     change(&cluster, Command::Leave { node }).await?;
     Ok(StatusCode::ACCEPTED)
