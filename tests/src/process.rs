@@ -115,6 +115,18 @@ impl NodeProcess {
         status
     }
 
+    /// Waits until it ends by itself.
+    ///
+    /// # Panics
+    /// If it does not run, or does not end; the text ends with its log.
+    pub fn wait_ended(&mut self) -> ExitStatus {
+        let mut child = self.child.take().expect("a running node");
+        let ended = wait::holds_within(wait::LONG, || child.try_wait().expect("its status").is_some());
+        let status = kill_now(&mut child);
+        assert!(ended, "{} did not end by itself:\n{}", self.api, self.log());
+        status
+    }
+
     /// Waits until it says that it is ready.
     ///
     /// # Panics

@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | `by_hand` | the README's way: start, write, stop a worker, start it again |
+//! | `joining` | a worker that joins while writers work, and leaves again |
 //! | `killed` | `kill -9` in the middle of a stream of writes |
 //! | `metricstream` | `test_client` against MetricStream, while leaders of partitions are killed |
 //! | `quick_starts` | every system's quick start, typed line by line |
@@ -17,6 +18,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 mod by_hand;
+mod joining;
 mod killed;
 mod metricstream;
 mod quick_starts;

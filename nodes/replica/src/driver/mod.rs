@@ -297,7 +297,7 @@ impl Driver {
             let raft = &group.raw.raft;
             GroupStatus {
                 group: group.id,
-                leader: group.leader(),
+                leader: group.leader().filter(|_| !unheard(raft)),
                 leads: raft.state == raft::StateRole::Leader,
                 term: raft.term,
                 commit: raft.raft_log.committed,
@@ -311,6 +311,13 @@ impl Driver {
         });
         Status { groups: groups.collect(), commits: self.commits }
     }
+}
+
+/// True if a replica that cannot stand for election has heard nothing for long. raft-rs lets it believe in its
+/// leader for ever, and one that was removed while it was cut off would never ask around.
+fn unheard(raft: &raft::Raft<crate::store::GroupLog>) -> bool {
+    let patience = 3 * raft.election_timeout();
+    raft.state == raft::StateRole::Follower && raft.election_elapsed > patience
 }
 
 /// Ticks without a leader before the replica of `node` asks for votes in `term`: a pure function, so

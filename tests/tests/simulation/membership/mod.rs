@@ -8,7 +8,7 @@
 //! | [`wiped`] | disks that are gone: the id is never used again |
 //! | [`rotten`] | disks that rot under running nodes |
 //! | [`storms`] | changes under crashes and cuts |
-//! | [`rolling`] | replacing everybody under cuts, crashes and slow links |
+//! | [`rolling`] | joining, leaving and replacing everybody under cuts, crashes and slow links |
 //! | [`returns`] | a replica that comes back to a group which it had left |
 //! | [`waits`] | a change whose new voter is down: nobody is promoted, nothing is deleted |
 //! | [`formats`] | a cluster that moves from an older format to today's, node by node |

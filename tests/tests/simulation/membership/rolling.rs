@@ -1,12 +1,14 @@
-//! A rolling replacement of everybody, the control node included, while cuts, crashes and slow links strike.
-//! Nothing that was acknowledged is lost, and each replacement ends within its time once the faults have.
+//! Members come and go while cuts, crashes and slow links strike; and a rolling replacement of everybody, the
+//! control node included, under the same. Nothing that was acknowledged is lost, and the change ends within
+//! its time once the faults have.
 
 use super::town::{CHANGE, SECOND, Town, stories};
 use rt::sim::injection::Injection;
 use rt::sim::machine::MachineId;
 use rt::sim::net::Link;
 use rt::sim::rng::{Purpose, Rng};
-use rt::time;
+use rt::time::{self, Instant};
+use serde_json::Value;
 use std::time::Duration;
 
 /// Every link between `one` and the others, both ways.
@@ -58,6 +60,45 @@ async fn strike(town: &Town, rng: &mut Rng, rounds: u32) -> u64 {
         }
     }
     bites
+}
+
+/// Groups that `node` votes in, as the table wants them.
+async fn places_of(town: &Town, node: u64) -> usize {
+    let table = town.table().await;
+    let groups = table["groups"].as_array().unwrap();
+    let votes = |group: &&Value| group["voters"].as_array().unwrap().contains(&node.into());
+    groups.iter().filter(votes).count()
+}
+
+#[test]
+fn a_worker_joins_and_leaves_while_faults_strike() {
+    stories(0..8, 3, |mut town| async move {
+        town.open().await;
+        town.settled(&[1, 2, 3, 4], CHANGE).await;
+        let mut rng = Rng::numbered(town.seed, Purpose::Plan, 4);
+        town.newcomer("worker-4", 5);
+        let bites = strike(&town, &mut rng, 4).await;
+        assert!(bites > 0, "no fault did anything");
+        town.settled(&[1, 2, 3, 4, 5], 2 * CHANGE).await;
+        assert!(
+            places_of(&town, 5).await >= 2,
+            "partitions are moved onto a newcomer: {:#}",
+            town.table().await
+        );
+        // Asked for while everything works, and carried out while it does not.
+        town.api("DELETE", "/cluster/members/5", Value::Null).await;
+        strike(&town, &mut rng, 4).await;
+        town.settled(&[1, 2, 3, 4], 2 * CHANGE).await;
+        assert_eq!(places_of(&town, 5).await, 0);
+        let deadline = Instant::now() + CHANGE;
+        while town.houses["worker-4"].ended.lock().unwrap().is_none() {
+            if Instant::now() >= deadline {
+                panic!("it was removed and does not end: {}", town.all_stats().await);
+            }
+            time::sleep(SECOND / 5).await;
+        }
+        town.close().await;
+    });
 }
 
 #[test]

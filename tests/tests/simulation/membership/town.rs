@@ -311,7 +311,7 @@ impl Town {
         }
     }
 
-    async fn all_stats(&self) -> String {
+    pub async fn all_stats(&self) -> String {
         let mut text = String::new();
         for (name, house) in &self.houses {
             let stats = self.ask("GET", house.number, "/replicas", Value::Null).await;
