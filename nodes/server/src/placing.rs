@@ -13,7 +13,7 @@ use replica::bootstrap;
 use replica::driver::Status;
 use replica::frame::{Consistency, Response};
 use replica::start::{Groups, StatusHandle};
-use replica::{Directory, Envelope, Gateway, GroupSpec, NodeId, Replica};
+use replica::{Envelope, Gateway, GroupSpec, NodeId, Replica};
 use rt::time::{self, Instant};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -84,10 +84,10 @@ pub(crate) async fn run(post: Post) {
         let meta = status.groups.iter().find(|group| group.group == META_GROUP);
         let leads = meta.is_some_and(|group| group.leads);
         let view = post.view().await.unwrap_or_default();
-        // A leader that came while this node was cut off is heard, and cannot be answered: its log stays away.
-        let known = post.gateway.directory().addresses;
+        // A leader that came or moved while this node was cut off is heard, and cannot be answered: its log
+        // stays away.
         let leader = meta.and_then(|group| group.leader);
-        let answered = leads || leader.is_some_and(|leader| known.contains_key(&leader));
+        let answered = leads || leader.is_some_and(|leader| post.gateway.reaches(leader));
         let in_touch = answered && view.genesis.is_some();
         lost = if in_touch { 0 } else { lost + 1 };
         if lost >= LOST_AFTER {
@@ -222,8 +222,8 @@ async fn drop_lost_places(post: &Post, table: &Table, status: &Status) -> bool {
     lost.is_empty()
 }
 
-/// Nobody leads the meta group as far as is known here, or somebody of whom nothing is known: perhaps
-/// everybody has moved, or this node was removed while it was away. True if it was.
+/// Nobody leads the meta group as far as is known here, or somebody who is not met where he is thought to
+/// be: perhaps everybody has moved, or this node was removed while it was away. True if it was.
 async fn ask_around(post: &Post) -> bool {
     let known = post.gateway.directory();
     let configured = post.options.join.iter().chain(post.options.peers.values());
@@ -241,9 +241,6 @@ async fn ask_around(post: &Post) -> bool {
     if !addresses.contains_key(&post.node) {
         return true;
     }
-    // The table itself, when it comes, says more, and goes before what was heard.
-    let version = newest.version - 1;
-    let started = addresses.keys().copied().collect();
-    post.gateway.learn(Directory { version, addresses, started, ..known });
+    post.gateway.hear(newest.version, addresses);
     false
 }

@@ -230,6 +230,16 @@ impl Gateway {
         self.shared.routes.transport().directory()
     }
 
+    /// True if `node` can be sent to, and was met where it is thought to be when it was last looked for.
+    pub fn reaches(&self, node: NodeId) -> bool {
+        self.shared.routes.transport().reaches(node)
+    }
+
+    /// What another node says of the nodes' addresses, from its table of that version.
+    pub fn hear(&self, version: u64, addresses: BTreeMap<NodeId, String>) {
+        self.shared.routes.transport().hear(version, addresses);
+    }
+
     /// Newer news of the cluster's nodes.
     pub fn learn(&self, directory: Directory) {
         self.shared.routes.transport().learn(directory);

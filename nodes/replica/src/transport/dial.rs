@@ -8,6 +8,7 @@ use rt::net::TcpStream;
 use rt::time::{self, Instant};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
@@ -23,6 +24,7 @@ pub(super) struct Link {
     pub(super) hello: Vec<u8>,
     pub(super) queue: mpsc::Receiver<Outgoing>,
     pub(super) pending: Arc<Pending>,
+    pub(super) reached: Arc<AtomicBool>,
     pub(super) events: mpsc::WeakSender<Event>,
 }
 
@@ -40,7 +42,9 @@ pub(super) async fn run(mut link: Link) {
                 None => return,
             },
         };
-        match time::timeout(CONNECT_TIMEOUT, TcpStream::connect(&link.address)).await {
+        let connected = time::timeout(CONNECT_TIMEOUT, TcpStream::connect(&link.address)).await;
+        link.reached.store(matches!(connected, Ok(Ok(_))), Ordering::Relaxed);
+        match connected {
             Ok(Ok(stream)) => {
                 pause = FIRST_PAUSE;
                 let began = Instant::now();

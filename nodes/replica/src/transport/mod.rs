@@ -13,6 +13,7 @@ use crate::frame::{self, Frame, Request, Response};
 use crate::{NodeId, ReplicaOptions};
 use rt::task::TaskGroup;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -64,6 +65,8 @@ struct Peer {
     address: String,
     queue: mpsc::Sender<Outgoing>,
     pending: Arc<Pending>,
+    /// False while nobody is met at the address.
+    reached: Arc<AtomicBool>,
 }
 
 /// A frame on its way to a connection.
@@ -160,6 +163,22 @@ impl Transport {
         self.lock().peers.contains_key(&node)
     }
 
+    /// True if `node` can be sent to, and was met where it is thought to be when it was last looked for.
+    pub fn reaches(&self, node: NodeId) -> bool {
+        self.lock().peers.get(&node).is_some_and(|peer| peer.reached.load(Ordering::Relaxed))
+    }
+
+    /// What another node says of the nodes' addresses, from its table of that version. The table itself,
+    /// when it comes, says more: it goes before what was heard, even if it is newer by one only.
+    pub fn hear(&self, version: u64, addresses: BTreeMap<NodeId, String>) {
+        let mut known = self.lock();
+        if version <= known.directory.version {
+            return;
+        }
+        let (started, removed) = (addresses.keys().copied().collect(), known.directory.removed.clone());
+        self.connect(&mut known, Directory { version: version - 1, addresses, started, removed });
+    }
+
     /// Newer news of the nodes: connections to new ones begin, those to others end.
     pub fn learn(&self, directory: Directory) {
         let mut known = self.lock();
@@ -185,6 +204,7 @@ impl Transport {
     fn dial(&self, node: NodeId, address: &str) -> Peer {
         let (queue, receiver) = mpsc::channel(self.peer_queue);
         let pending = Arc::new(Pending::default());
+        let reached = Arc::new(AtomicBool::new(true));
         let (from, to) = (self.node, node);
         let hello = Frame::Hello { protocol: frame::PROTOCOL, cluster: self.cluster, from, to };
         self.links.spawn(dial::run(dial::Link {
@@ -193,9 +213,10 @@ impl Transport {
             hello: frame::encode(&hello),
             queue: receiver,
             pending: pending.clone(),
+            reached: reached.clone(),
             events: self.events.clone(),
         }));
-        Peer { address: address.to_owned(), queue, pending }
+        Peer { address: address.to_owned(), queue, pending, reached }
     }
 
     /// Sends a frame to `peer`, if there is room for it now. False if it was dropped.

@@ -6,6 +6,7 @@
 //! | [`beyond`] | more damage than can be survived |
 //! | [`changes`] | join, leave, replace; one at a time and at once |
 //! | [`wiped`] | disks that are gone: the id is never used again |
+//! | [`moved`] | members that are reached elsewhere than before |
 //! | [`rotten`] | disks that rot under running nodes |
 //! | [`storms`] | changes under crashes and cuts |
 //! | [`rolling`] | joining, leaving and replacing everybody under cuts, crashes and slow links |
@@ -18,6 +19,7 @@ mod changes;
 mod formats;
 mod returns;
 mod rolling;
+mod moved;
 mod rotten;
 mod storms;
 mod town;

@@ -36,6 +36,8 @@ pub struct House {
 
 pub struct Town {
     pub world: Arc<World>,
+    /// Peer addresses that were changed by hand, where they are configured at all.
+    moved: Arc<Mutex<BTreeMap<NodeId, String>>>,
     knobs: Knobs,
     watch: Arc<Watch>,
     found: Found,
@@ -100,6 +102,7 @@ impl Town {
             clients,
             system: RaftMetrics::new(&world, 6),
             stop: Arc::default(),
+            moved: Arc::default(),
             seed,
             world,
         }
@@ -112,9 +115,18 @@ impl Town {
         let ended = Arc::<Mutex<Option<String>>>::default();
         let spoiled = Arc::<AtomicBool>::default();
         let (speaks, end, spoil) = (format.clone(), ended.clone(), spoiled.clone());
+        let moved = self.moved.clone();
         let machine = self.world.add_machine(name, ip_of(number), move || {
             let (speaks, end, mut options) = (speaks.clone(), end.clone(), options.clone());
             let spoil = spoil.clone();
+            for (node, address) in moved.lock().unwrap().iter() {
+                if let Some(peer) = options.peers.get_mut(node) {
+                    peer.clone_from(address);
+                }
+                if *node == options.id {
+                    options.peer_listen.clone_from(address);
+                }
+            }
             async move {
                 if spoil.swap(false, Ordering::Relaxed) {
                     let data = options.data.clone();
@@ -163,6 +175,24 @@ impl Town {
         self.world.crash(house.machine);
         house.spoiled.store(true, Ordering::Relaxed);
         self.world.start(house.machine);
+    }
+
+    /// A configured node listens at another port from its next start on, and nodes whose configuration
+    /// names it know that from theirs on.
+    pub fn moves(&self, name: &str, port: u16) {
+        let number = self.houses[name].number;
+        self.moved.lock().unwrap().insert(number, format!("{}:{port}", ip_of(number)));
+    }
+
+    /// How far a node's replica of a group has applied the log; 0 if there is none.
+    pub async fn applied(&self, name: &str, group: u64) -> u64 {
+        let stats = self.ask("GET", self.houses[name].number, "/replicas", Value::Null).await;
+        let groups = stats.map(|(_, stats)| stats["groups"].clone()).unwrap_or_default();
+        let mut groups = groups.as_array().into_iter().flatten();
+        groups
+            .find(|found| found["group"] == group)
+            .and_then(|found| found["applied_index"].as_u64())
+            .unwrap_or(0)
     }
 
     /// The format that a node speaks from its next start on.
