@@ -81,6 +81,8 @@ pub(crate) struct Group {
     /// A fresh replica at home may lead at once, without waiting for an election timeout.
     pub(crate) eager: bool,
     pub(crate) ticks: u64,
+    /// It is time to hand over to the home, as soon as that can be done.
+    pub(crate) look_home: bool,
 }
 
 impl Group {

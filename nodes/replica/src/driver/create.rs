@@ -182,6 +182,7 @@ impl Driver {
             rows: Some(rows),
             eager,
             ticks: 0,
+            look_home: false,
         };
         group
             .restore(self.new_machine(id), all)

@@ -314,7 +314,8 @@ impl Driver {
 }
 
 /// True if a replica that cannot stand for election has heard nothing for long. raft-rs lets it believe in its
-/// leader for ever, and one that was removed while it was cut off would never ask around.
+/// leader for ever, while that leader is reached and no longer counts it in: one that was removed while it was
+/// cut off would never ask around.
 fn unheard(raft: &raft::Raft<crate::store::GroupLog>) -> bool {
     let patience = 3 * raft.election_timeout();
     raft.state == raft::StateRole::Follower && raft.election_elapsed > patience

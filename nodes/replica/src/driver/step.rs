@@ -13,7 +13,7 @@ use raft::{SnapshotStatus, StateRole};
 use rt::time::Instant;
 use std::collections::BTreeSet;
 
-/// Ticks between looks at whether a leader could hand over to the group's home.
+/// Ticks between times at which a leader begins to look whether it could hand over to the group's home.
 const HOME_CHECK_TICKS: u64 = 20;
 /// Ticks between two times that a leader tells everybody that it leads.
 const ANNOUNCE_TICKS: u64 = 10;
@@ -59,7 +59,7 @@ impl Driver {
                     && std::mem::replace(&mut group.home, home) != home
                     && self.stopping.is_none()
                 {
-                    hand_over_to_home(group, self.options.node);
+                    group.look_home = !hand_over_to_home(group, self.options.node);
                     fix_timeout(&self.options, group);
                 }
             }
@@ -119,8 +119,12 @@ impl Driver {
             if rt::buggify!("driver: leadership is handed over at an odd moment", 0.002) {
                 hand_over(group, self.options.node);
             }
-            if self.stopping.is_none() && group.ticks % HOME_CHECK_TICKS == 0 {
-                hand_over_to_home(group, self.options.node);
+            // Who answers is forgotten every election timeout: one look at a bad moment must not decide.
+            if self.stopping.is_some() && group.raw.raft.lead_transferee.is_none() {
+                hand_over(group, self.options.node);
+            } else if self.stopping.is_none() {
+                group.look_home |= group.ticks % HOME_CHECK_TICKS == 0;
+                group.look_home = group.look_home && !hand_over_to_home(group, self.options.node);
             }
             fix_timeout(&self.options, group);
         }
@@ -338,20 +342,22 @@ pub(super) fn heir(group: &Group, node: NodeId) -> Option<NodeId> {
     known.filter(|(p, _)| p.recent_active).max_by_key(|(p, voter)| (p.matched, *voter)).map(|(_, v)| v)
 }
 
-/// Leaders stay where placement wants them, so that the load does.
-fn hand_over_to_home(group: &mut Group, node: NodeId) {
+/// Leaders stay where placement wants them, so that the load does. False if that would be right and the home is
+/// not ready for it: then it is worth another look soon.
+fn hand_over_to_home(group: &mut Group, node: NodeId) -> bool {
     let home = group.home;
     let raft = &group.raw.raft;
     if raft.state != StateRole::Leader || home == node || raft.lead_transferee.is_some() {
-        return;
+        return true;
     }
     // A change of members under way needs its leader.
     if group.target.is_some() || group.members().is_joint() || !group.members().voters.contains(&home) {
-        return;
+        return true;
     }
     let ready = raft.prs().get(home).is_some_and(|p| p.recent_active && p.matched >= raft.raft_log.committed);
     if ready {
         rt::reachable!("driver: leadership was handed over to the group's home");
         group.raw.transfer_leader(home);
     }
+    ready
 }

@@ -17,9 +17,9 @@
 mod beyond;
 mod changes;
 mod formats;
+mod moved;
 mod returns;
 mod rolling;
-mod moved;
 mod rotten;
 mod storms;
 mod town;
