@@ -11,7 +11,8 @@
 //! ```
 //!
 //! All sums are mirrored in memory; a sync writes the checksum blocks that changed, mostly one. They may be
-//! torn: what they say is compared with the blocks, so a rotten sum is damage of its block.
+//! torn: what they say is compared with the blocks, so a rotten sum is damage of its block. The header is
+//! mirrored too. A scrub compares both mirrors with the file: else it would be the next start that finds out.
 //!
 //! **What redb judges itself.** Its header (block 0) is written in place; redb has checksums in it and
 //! survives it torn, so it has none here. A commit in one phase leaves torn blocks when the power goes;
@@ -48,7 +49,7 @@ const GROUP: u64 = ((BLOCK - HEAD) / 8) as u64;
 const READS: u32 = 16;
 const MAGIC: u64 = u64::from_le_bytes(*b"seedblk\x02");
 /// Where redb's header tells how the newest commit was made.
-const GOD_BYTE: u64 = 9;
+const GOD_BYTE: usize = 9;
 const TWO_PHASES: u8 = 4;
 
 /// A block that is not what was written there, or cannot be read.
@@ -78,8 +79,23 @@ struct State {
     /// Checksum blocks that differ from those in the file.
     dirty: BTreeSet<u64>,
     marker: u64,
+    /// Block 0, as it was found or written last.
+    header: Vec<u8>,
     /// Torn, and nobody's: no scrub looks at them.
     nobodys: BTreeSet<u64>,
+}
+
+impl State {
+    fn empty() -> Self {
+        let (sums, dirty, nobodys) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+        State { sums, dirty, marker: 0, header: vec![0; BLOCK], nobodys }
+    }
+
+    /// The blocks behind checksum block `group`.
+    fn behind(&self, group: u64) -> Range<usize> {
+        let first = (group * GROUP) as usize;
+        first..self.sums.len().min(first + GROUP as usize)
+    }
 }
 
 impl std::fmt::Debug for Blocks {
@@ -140,16 +156,14 @@ impl Blocks {
     /// Takes `file` for an empty one, whatever is in it.
     pub(super) fn create(file: File) -> io::Result<Self> {
         file.set_len(0)?;
-        let state = State { sums: Vec::new(), dirty: BTreeSet::new(), marker: 0, nobodys: BTreeSet::new() };
-        Ok(Blocks::new(file, state, false))
+        Ok(Blocks::new(file, State::empty(), false))
     }
 
     /// Reads all checksum blocks of `file`.
     pub(super) fn open(file: File) -> io::Result<Self> {
         let blocks = file.size_bytes()? / BLOCK as u64;
         let groups = blocks.div_ceil(GROUP + 1);
-        let mut state =
-            State { sums: Vec::new(), dirty: BTreeSet::new(), marker: 0, nobodys: BTreeSet::new() };
+        let mut state = State::empty();
         let mut bytes = vec![0; BLOCK];
         for group in 0..groups {
             read_again(&file, place_of_sums(group), &mut bytes, group * GROUP)?;
@@ -162,12 +176,11 @@ impl Blocks {
             let here = (blocks - groups - group * GROUP).min(GROUP);
             state.sums.extend((0..here as usize).map(|number| word(&bytes, HEAD / 8 + number)));
         }
-        let mut header = [0; 16];
         if state.sums.is_empty() {
             return Err(damage(0, "the file has no blocks"));
         }
-        read_again(&file, place(0), &mut header, 0)?;
-        let verifies = header[GOD_BYTE as usize] & TWO_PHASES == 0;
+        read_again(&file, place(0), &mut state.header, 0)?;
+        let verifies = state.header[GOD_BYTE] & TWO_PHASES == 0;
         Ok(Blocks::new(file, state, verifies))
     }
 
@@ -214,6 +227,9 @@ impl Blocks {
         let (before, blocks) = (state.sums.len() as u64, len.div_ceil(BLOCK as u64));
         self.file.set_len(size(blocks))?;
         state.sums.resize(usize::try_from(blocks).map_err(|_| io::ErrorKind::FileTooLarge)?, 0);
+        if blocks == 0 {
+            state.header.fill(0);
+        }
         if blocks > before {
             // Behind the old end the checksum block may hold sums from before the file was cut.
             state.dirty.insert(before / GROUP);
@@ -249,9 +265,7 @@ impl Blocks {
         }
         for (block, bytes) in (first..).zip(out.chunks(BLOCK)) {
             if !matches(state, block, bytes) {
-                let error = damage(block, "it is not what was written there");
-                self.remember(&error);
-                return Err(error);
+                return self.lost(block, "it is not what was written there");
             }
         }
         Ok(())
@@ -271,6 +285,7 @@ impl Blocks {
             let bytes = &bytes[piece];
             if first == 0 {
                 self.file.write_at(place(0) + at, bytes)?;
+                state.header[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
                 continue;
             }
             let last = first + (bytes.len() / BLOCK) as u64;
@@ -321,13 +336,11 @@ impl Blocks {
     }
 
     fn write_sums(&self, state: &State, group: u64) -> io::Result<()> {
-        let first = (group * GROUP) as usize;
-        let end = state.sums.len().min(first + GROUP as usize);
         let mut bytes = Vec::with_capacity(BLOCK);
         for word in [MAGIC, state.marker, check(state.marker), 0] {
             bytes.extend(word.to_le_bytes());
         }
-        for sum in state.sums.get(first..end).unwrap_or_default() {
+        for sum in state.sums.get(state.behind(group)).unwrap_or_default() {
             bytes.extend(sum.to_le_bytes());
         }
         bytes.resize(BLOCK, 0);
@@ -358,16 +371,52 @@ impl Blocks {
         let mut bytes = vec![0; BLOCK];
         for _ in 0..count {
             let state = self.state();
-            let block = self.scrubbed.fetch_add(1, Ordering::Relaxed) + 1;
+            let block = self.scrubbed.fetch_add(1, Ordering::Relaxed);
             if block >= state.sums.len() as u64 {
                 self.scrubbed.store(0, Ordering::Relaxed);
                 return Ok(());
             }
-            if state.sums[block as usize] != 0 && !state.nobodys.contains(&block) {
+            if block.is_multiple_of(GROUP) {
+                self.scrub_sums(&state, block / GROUP, &mut bytes)?;
+            }
+            if block == 0 {
+                self.scrub_header(&state, &mut bytes)?;
+            } else if state.sums[block as usize] != 0 && !state.nobodys.contains(&block) {
                 self.read_blocks(&state, block, &mut bytes)?;
             }
         }
         Ok(())
+    }
+
+    /// A checksum block must say what is known here, unless it is about to be written anyway.
+    fn scrub_sums(&self, state: &State, group: u64, bytes: &mut [u8]) -> io::Result<()> {
+        if state.dirty.contains(&group) {
+            return Ok(());
+        }
+        let first = group * GROUP;
+        read_again(&self.file, place_of_sums(group), bytes, first)
+            .inspect_err(|error| self.remember(error))?;
+        let sums = state.sums.get(state.behind(group)).unwrap_or_default();
+        let same = (HEAD / 8..).zip(sums).all(|(number, sum)| word(bytes, number) == *sum);
+        // Of the others' beginnings nobody reads anything.
+        let begins = [MAGIC, state.marker, check(state.marker)];
+        let begins_so = group > 0 || (0..).zip(begins).all(|(number, told)| word(bytes, number) == told);
+        if same && begins_so {
+            Ok(())
+        } else {
+            self.lost(first, "the sums before it are not what was written")
+        }
+    }
+
+    fn scrub_header(&self, state: &State, bytes: &mut [u8]) -> io::Result<()> {
+        read_again(&self.file, place(0), bytes, 0).inspect_err(|error| self.remember(error))?;
+        if *bytes == state.header { Ok(()) } else { self.lost(0, "it is not what was written there") }
+    }
+
+    fn lost(&self, block: u64, reason: &str) -> io::Result<()> {
+        let error = damage(block, reason);
+        self.remember(&error);
+        Err(error)
     }
 }
 

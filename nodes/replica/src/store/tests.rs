@@ -164,6 +164,49 @@ fn damage_in_use_ends_everything_that_follows() {
 }
 
 #[test]
+fn rot_in_checksums_and_header_is_noticed_while_the_store_is_open() {
+    // A byte of the marker, its check, a sum of a block, and redb's header; and all once more after a write.
+    for offset in [9, 17, 32 + 8 * 3, blocks::BLOCK + 20] {
+        for written in [40, 41] {
+            let folder = filled();
+            let store = folder.open().unwrap();
+            (41..=written).for_each(|index| step(&store, index).unwrap());
+            (0..20).for_each(|_| store.scrub(1000).unwrap());
+            folder.flip(offset);
+            let error = (0..20).find_map(|_| store.scrub(1000).err());
+            let error = error.unwrap_or_else(|| panic!("nobody notices byte {offset}"));
+            assert!(matches!(error, StoreError::DamagedFile { .. }), "byte {offset}: {error}");
+        }
+    }
+}
+
+#[test]
+fn rot_in_a_later_checksum_block_is_noticed() {
+    let folder = filled();
+    let file = folder.file();
+    let blocks = blocks::Blocks::create(folder.file()).unwrap();
+    blocks.set_len(600 * blocks::BLOCK as u64).unwrap();
+    let scrub = || (0..20).find_map(|_| blocks.scrub(100).err());
+    for number in [0, 1, 507, 508, 599] {
+        blocks.write(number * blocks::BLOCK as u64, &[number as u8; blocks::BLOCK]).unwrap();
+        assert!(scrub().is_none(), "what is not yet synced is not damaged");
+    }
+    blocks.sync().unwrap();
+    assert!(scrub().is_none());
+    // The sum of block 599, 91 behind the first of its group, and one that was never set.
+    for sum in [91, 70] {
+        let at = (509 * blocks::BLOCK + 32 + 8 * sum) as u64;
+        let mut byte = [0];
+        file.read_at(at, &mut byte).unwrap();
+        file.write_at(at, &[byte[0] ^ 1]).unwrap();
+        let error = scrub().expect("it is noticed");
+        assert!(error.to_string().contains("the sums"), "{error}");
+        file.write_at(at, &byte).unwrap();
+        assert!(scrub().is_none());
+    }
+}
+
+#[test]
 fn a_file_cut_short_or_of_something_else_is_damaged() {
     for bytes in [0, 100, 5000, 100_000] {
         let folder = filled();
