@@ -130,12 +130,16 @@ fn one_seed_one_history_in_fresh_processes_too() {
     assert!(finished.stdout.contains("3 seeds run twice, 0 differences"), "{}", finished.stdout);
 }
 
+/// Runs of the main job, until one is VALID and carried.
+const TRIES: u32 = 8;
+
 /// Runs the main job and looks at everything it leaves, whatever the load half says.
 fn small_main_job() -> (Finished, Report) {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("report");
     let path = out.display().to_string();
-    let finished = storm(&["--seeds", "4", "--rps", "300", "--duration", "1s", "--out", &path]);
+    // So few requests that a busy machine can send all of them in time.
+    let finished = storm(&["--seeds", "4", "--rps", "40", "--duration", "1s", "--out", &path]);
     assert!(matches!(finished.code, Some(0 | 3)), "{finished:?}");
     for name in ["index.html", "report.json", "junit.xml", "summary.md"] {
         assert!(fs::metadata(out.join(name)).is_ok_and(|file| file.len() > 0), "{name} is missing");
@@ -148,22 +152,26 @@ fn small_main_job() -> (Finished, Report) {
 #[test]
 fn the_main_job_in_small() {
     let _alone = one_at_a_time();
-    let mut verdicts = Vec::new();
-    for _ in 0..4 {
+    let (mut reasons, mut measured) = (Vec::new(), false);
+    for _ in 0..TRIES {
         let (finished, report) = small_main_job();
         let verdict = Verdict::of(&report);
         assert_eq!(verdict.simulation.verdict, HalfVerdict::Held, "{}", finished.stdout);
         assert_eq!(finished.code, Some(i32::from(verdict.exit_code())), "{}", finished.stdout);
         let consistency = report.load.and_then(|load| load.consistency).expect("the load was checked");
         assert!(consistency_held(&consistency), "{consistency:?}");
-        if finished.code == Some(0) {
+        if verdict.load.verdict == HalfVerdict::Held {
             return;
         }
         // The machine is busy with something else: another try.
-        println!("{}", finished.stdout);
-        verdicts.push(verdict.load.verdict);
+        reasons.push(format!("{:?}: {}", verdict.load.verdict, verdict.load.sentence));
+        measured |= verdict.load.verdict != HalfVerdict::LoadInvalid;
     }
-    // Where the generator itself found no time, nothing was said about the cluster.
-    let measured = verdicts.iter().any(|verdict| *verdict != HalfVerdict::LoadInvalid);
-    assert!(!measured, "300 requests a second were not carried in four tries: {verdicts:?}");
+    let what = if measured {
+        "40 requests a second were not carried"
+    } else {
+        "no try was VALID: this machine was too busy to send 40 requests a second in time, and nothing was \
+         said about the cluster"
+    };
+    panic!("{what}, in {TRIES} tries:\n{}", reasons.join("\n"));
 }

@@ -31,7 +31,7 @@ type Content = BTreeMap<Vec<u8>, Vec<u8>>;
 /// What a node's machine holds, for the test to see.
 type Window = Arc<Mutex<Content>>;
 
-/// Keeps what was written last under each of a few keys.
+/// Keeps what was written last under each of a few keys; some are taken away again.
 struct Shelf {
     changed: BTreeSet<Vec<u8>>,
     content: Window,
@@ -42,16 +42,30 @@ fn row(number: u64) -> Row {
     (vec![1, (number % 25) as u8], number.to_be_bytes().repeat(12))
 }
 
+/// Carries out write `number`, and gives its key. The node behind holds a row that the others have lost.
+fn carry_out(content: &mut Content, number: u64) -> Vec<u8> {
+    let (key, value) = row(number);
+    if number > 25 && number % 25 == 3 {
+        content.remove(&key);
+    } else {
+        content.insert(key.clone(), value);
+    }
+    key
+}
+
 /// What there must be after some writes.
 fn written(writes: u64) -> Content {
-    (1..=writes).map(row).collect()
+    let mut content = Content::new();
+    for number in 1..=writes {
+        carry_out(&mut content, number);
+    }
+    content
 }
 
 impl StateMachine for Shelf {
     fn apply(&mut self, command: &[u8], _at_ms: u64) -> Vec<u8> {
-        let (key, value) = row(u64::from_be_bytes(command.try_into().expect("a number")));
-        self.changed.insert(key.clone());
-        self.content.lock().unwrap().insert(key, value);
+        let number = u64::from_be_bytes(command.try_into().expect("a number"));
+        self.changed.insert(carry_out(&mut self.content.lock().unwrap(), number));
         Vec::new()
     }
 

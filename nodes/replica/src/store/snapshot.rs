@@ -95,3 +95,52 @@ pub(super) fn clear(transaction: &WriteTransaction, group: GroupId) -> Result<()
     transaction.open_table(LOG)?.retain_in((group, 0)..=(group, u64::MAX), |_, _| false)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::options::GroupSpec;
+    use crate::store::{Changes, GroupChanges, GroupRecord, Store};
+
+    fn key(number: u8) -> Vec<u8> {
+        vec![1, number]
+    }
+
+    /// A piece of a snapshot that holds these rows.
+    fn piece(number: u64, rows: &[u8]) -> (u64, u64, Vec<u8>) {
+        let rows: Vec<_> = rows.iter().map(|row| (key(*row), vec![*row; 9])).collect();
+        (7, number, postcard::to_stdvec(&rows).unwrap())
+    }
+
+    fn changes(install_snapshot: bool, rows: &[u8]) -> GroupChanges {
+        let spec = GroupSpec { group: 7, voters: vec![2], learners: vec![], home: 2 };
+        GroupChanges {
+            record: GroupRecord::new(spec),
+            install_snapshot,
+            entries: Vec::new(),
+            last_index_before: 0,
+            compact_to: 0,
+            first_index_before: 1,
+            rows: rows.iter().map(|row| (key(*row), Some(vec![*row; 9]))).collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_installed_is_the_last_snapshot_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), 1, 64 << 10).unwrap();
+        let write = |groups, staged| store.commit(&Changes { groups, staged }).unwrap();
+        // Rows from before; then a snapshot of three pieces that is given up, and a shorter one that is whole.
+        write(vec![changes(false, &[1, 2])], Vec::new());
+        write(Vec::new(), vec![piece(0, &[3]), piece(1, &[4]), piece(2, &[5])]);
+        write(Vec::new(), vec![piece(0, &[6, 7])]);
+        write(vec![changes(true, &[])], Vec::new());
+        let installed = || -> Vec<Vec<u8>> {
+            let rows = store.view().unwrap().of(7).all().unwrap();
+            rows.into_iter().map(|(key, _)| key).collect()
+        };
+        assert_eq!(installed(), [key(6), key(7)]);
+        // Nothing stays behind for the next one.
+        write(vec![changes(true, &[])], Vec::new());
+        assert!(installed().is_empty());
+    }
+}
