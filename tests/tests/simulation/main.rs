@@ -11,6 +11,7 @@
 //! | [`disk`], [`crash_points`] | what is left of writes and of names |
 //! | [`disk_faults`] | errors, slowness and damage |
 //! | [`clocks`], [`bad_clocks`] | clocks that go wrong, and what they decide: limits, timeouts, elections |
+//! | [`export_crashes`] | `metrics.jsonl` dies at every disk operation of a run |
 //! | [`store_crashes`] | the store dies at every disk operation of a run |
 //! | [`snapshot_crashes`] | a follower dies at every disk operation of a snapshot |
 //! | [`sites`] | trouble on purpose, laws and states in the code |
@@ -37,6 +38,7 @@ mod determinism;
 mod disk;
 mod disk_faults;
 mod endings;
+mod export_crashes;
 mod half_open;
 mod kinds;
 mod links;

@@ -3,7 +3,8 @@
 //! `metrics.jsonl` is live. When it is full it becomes `metrics-NUMBER.jsonl`, is compressed to
 //! `metrics-NUMBER.jsonl.zst`, and goes when every point in it is forgotten. What was written is in
 //! `metricstream-export.json` in the node's data folder, which is replaced in one step: a crash anywhere
-//! leaves either the old position, and the live file is cut back to it, or the new one.
+//! leaves either the old position, and the live file is cut back to it, or the new one. A live file that is not
+//! what was written (rotten, cut, removed) is written again from where it began.
 
 use replica::GroupId;
 use rt::disk::{self, File};
@@ -25,6 +26,12 @@ pub struct Position {
     pub file: u64,
     /// Bytes of the live file that belong to it.
     pub bytes: u64,
+    /// CRC-32C of these bytes.
+    #[serde(default)]
+    pub crc: u32,
+    /// First point of each partition in the live file.
+    #[serde(default)]
+    pub begin: BTreeMap<GroupId, u64>,
     /// Next point of each partition.
     pub next: BTreeMap<GroupId, u64>,
     /// Latest time in the live file.
@@ -67,15 +74,24 @@ impl Files {
                 files.set_aside()?;
             }
             files.position.last_ms = 0;
-        } else if files.live.size_bytes()? < files.position.bytes {
-            // It was removed or cut by somebody: what is left of it counts.
-            files.position.bytes = files.live.size_bytes()?;
+        } else if !files.is_as_written() {
+            rt::reachable!("metricstream: a damaged metrics.jsonl is written again");
+            let position = &mut files.position;
+            position.next.clone_from(&position.begin);
+            (position.bytes, position.crc, position.last_ms) = (0, 0, 0);
         }
         files.live.set_len(files.position.bytes)?;
         disk::sync_dir(&files.folder)?;
         files.save()?;
         files.compress()?;
         Ok(files)
+    }
+
+    /// True if the live file holds what was written to it; what follows that was never acknowledged.
+    fn is_as_written(&self) -> bool {
+        let mut bytes = vec![0; usize::try_from(self.position.bytes).unwrap_or(usize::MAX)];
+        // What cannot be read is not there.
+        self.live.read_at(0, &mut bytes).is_ok() && crc32c::crc32c(&bytes) == self.position.crc
     }
 
     /// How far was written.
@@ -91,6 +107,7 @@ impl Files {
         self.live.write_at(self.position.bytes, lines)?;
         self.live.sync()?;
         self.position.bytes += lines.len() as u64;
+        self.position.crc = crc32c::crc32c_append(self.position.crc, lines);
         self.position.next = position.next;
         self.position.last_ms = self.position.last_ms.max(position.last_ms);
         self.save()?;
@@ -139,7 +156,9 @@ impl Files {
         self.live.read_at(0, &mut lines)?;
         write_whole(&self.aside(number), &lines)?;
         self.position.aside.insert(number, self.position.last_ms);
-        (self.position.file, self.position.bytes, self.position.last_ms) = (number + 1, 0, 0);
+        self.position.begin.clone_from(&self.position.next);
+        (self.position.file, self.position.bytes, self.position.crc) = (number + 1, 0, 0);
+        self.position.last_ms = 0;
         self.save()?;
         self.live.set_len(0)?;
         self.live.sync()

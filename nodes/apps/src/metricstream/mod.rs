@@ -3,13 +3,13 @@
 //! Beside the four files of every app: [`ingest`] (from a batch's bytes to commands), [`columns`] (points on
 //! the disk), [`index`] (series by name and tags), [`accumulator`] (what points sum up to), [`rollup`]
 //! (panes of time), `read` (answers from blocks), [`front`] (what a node keeps for its listener: limits and
-//! counts), `export` and `export_files` (`metrics.jsonl`), [`search`] (queries over HTTP), [`settings`].
+//! counts), `export` and [`export_files`] (`metrics.jsonl`), [`search`] (queries over HTTP), [`settings`].
 
 pub mod accumulator;
 pub mod columns;
 pub mod command;
 mod export;
-mod export_files;
+pub mod export_files;
 pub mod front;
 pub mod index;
 pub mod ingest;
