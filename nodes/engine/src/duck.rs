@@ -10,11 +10,14 @@
 
 #![allow(clippy::disallowed_methods, reason = "DuckDB does its own I/O; no simulation contains it")]
 
+mod ask;
+
 use crate::{Engine, EngineError, Filter, Partial, Row, unseen};
-use duckdb::{AccessMode, Config, Connection, params};
+use duckdb::{AccessMode, Config, Connection, OptionalExt, params};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Rows after which the file is brought up to date.
 const CHECKPOINT_ROWS: u64 = 50_000;
@@ -54,12 +57,27 @@ fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+/// One thread, no other file, no extension, no checkpoint but ours.
+fn config(memory_mb: u32) -> Result<Config, duckdb::Error> {
+    Config::default()
+        .access_mode(AccessMode::ReadWrite)?
+        .threads(1)?
+        .enable_external_access(false)?
+        .max_memory(&format!("{memory_mb}MB"))?
+        .with("max_temp_directory_size", "0MB")?
+        .with("autoinstall_known_extensions", "false")?
+        .with("autoload_known_extensions", "false")?
+        .with("allow_community_extensions", "false")?
+        .with("checkpoint_threshold", "1TB")
+}
+
 impl Duck {
-    /// The cache in `folder`, or an empty one if there is none that can be used.
+    /// The cache in `folder`, or an empty one if there is none that can be used. It keeps so many megabytes in
+    /// memory.
     ///
     /// # Errors
     /// [`EngineError::Store`] if not even an empty one can be made.
-    pub fn open(folder: &Path) -> Result<Self, EngineError> {
+    pub fn open(folder: &Path, memory_mb: u32) -> Result<Self, EngineError> {
         fs::create_dir_all(folder).map_err(disk)?;
         let (file, marker) = (folder.join(FILE), folder.join(OPENING));
         if marker.exists() {
@@ -67,22 +85,33 @@ impl Duck {
         }
         fs::write(&marker, b"").map_err(disk)?;
         remove(&with_suffix(&file, ".wal"))?;
-        let opened = Duck::try_open(&file).or_else(|_| {
+        let opened = Duck::open_alone(&file, memory_mb).or_else(|_| {
             remove(&file)?;
             remove(&with_suffix(&file, ".wal"))?;
-            Duck::try_open(&file)
+            Duck::try_open(&file, memory_mb)
         });
         remove(&marker)?;
         opened
     }
 
-    fn try_open(file: &Path) -> Result<Self, EngineError> {
-        let config = Config::default().access_mode(AccessMode::ReadWrite).map_err(store)?;
-        let config = config.threads(1).map_err(store)?.enable_external_access(false).map_err(store)?;
-        let config = config.max_memory("256MB").map_err(store)?;
-        let connection = Connection::open_with_flags(file, config).map_err(store)?;
+    /// Waits a moment for a process before this one that is about to end.
+    fn open_alone(file: &Path, memory_mb: u32) -> Result<Self, EngineError> {
+        let mut opened = Duck::try_open(file, memory_mb);
+        for _ in 0..20 {
+            if !matches!(&opened, Err(EngineError::Store(text)) if text.contains("Could not set lock")) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+            opened = Duck::try_open(file, memory_mb);
+        }
+        opened
+    }
+
+    fn try_open(file: &Path, memory_mb: u32) -> Result<Self, EngineError> {
+        let connection =
+            Connection::open_with_flags(file, config(memory_mb).map_err(store)?).map_err(store)?;
         connection.execute_batch(TABLES).map_err(store)?;
-        connection.execute_batch("CHECKPOINT").map_err(store)?;
+        connection.execute_batch("CHECKPOINT; SET lock_configuration = true").map_err(store)?;
         let duck = Duck { connection, since_checkpoint: 0 };
         if duck.makes_sense()? { Ok(duck) } else { Err(EngineError::Store("rows are missing".into())) }
     }
@@ -105,6 +134,17 @@ impl Duck {
     pub fn checkpoint(&mut self) -> Result<(), EngineError> {
         self.since_checkpoint = 0;
         self.connection.execute_batch("CHECKPOINT").map_err(store)
+    }
+
+    /// The newest row of `partition`: what a cache of other rows would be recognised by.
+    ///
+    /// # Errors
+    /// [`EngineError::Store`].
+    pub fn last(&self, partition: u64) -> Result<Option<Row>, EngineError> {
+        let sql = "SELECT partition_key, at_ms, value FROM rows WHERE part = ? ORDER BY seq DESC LIMIT 1";
+        let row =
+            |row: &duckdb::Row<'_>| Ok(Row { key: row.get(0)?, at_ms: row.get(1)?, value: row.get(2)? });
+        self.connection.query_row(sql, params![partition], row).optional().map_err(store)
     }
 
     fn write(&self, partition: u64, first: u64, rows: &[Row]) -> Result<(), duckdb::Error> {

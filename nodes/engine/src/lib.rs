@@ -1,5 +1,6 @@
 //! Where rows are kept to be averaged: [`columnar`] is the durable form that a partition's replicas share;
-//! `duck` (feature `duckdb`) is a cache of it that SQL can be asked of, and that can be rebuilt at any time.
+//! `duck` (feature `duckdb`) is a cache of it that SQL can be asked of, and that can be rebuilt at any time;
+//! `process` keeps that in a process of its own.
 //!
 //! Rows of a partition are numbered from 0 and never change. That number is what engines agree on: one that
 //! has applied `n` rows holds exactly the rows below `n`.
@@ -11,6 +12,9 @@ pub mod columnar;
 pub mod duck;
 pub mod exact_sum;
 mod memory;
+#[cfg(feature = "duckdb")]
+pub mod process;
+pub mod sql;
 
 pub use exact_sum::ExactSum;
 pub use memory::Memory;
@@ -81,7 +85,7 @@ impl Partial {
 }
 
 /// Why an engine did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum EngineError {
     /// Rows are missing between those it holds and those it was given.
     #[error("rows begin at {given}, and {applied} are held")]
@@ -100,6 +104,9 @@ pub enum EngineError {
     /// The answer would take longer, or be larger, than allowed.
     #[error("{0}")]
     Limit(String),
+    /// Finding the answer would take more memory than allowed.
+    #[error("{0}")]
+    Memory(String),
 }
 
 /// Keeps the rows of some partitions.

@@ -60,6 +60,19 @@ proptest! {
     #[test]
     fn duckdb_agrees(rows in rows(), cut in 0usize..1400, filters in proptest::collection::vec(filter(), 4)) {
         let folder = tempfile::tempdir().unwrap();
-        agrees(&mut engine::duck::Duck::open(folder.path()).unwrap(), &rows, cut, &filters);
+        agrees(&mut engine::duck::Duck::open(folder.path(), 256).unwrap(), &rows, cut, &filters);
+    }
+
+    #[cfg(feature = "duckdb")]
+    #[test]
+    fn duckdb_in_its_own_process_agrees(
+        rows in rows(), cut in 0usize..1400, filters in proptest::collection::vec(filter(), 4)
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = env!("CARGO_BIN_EXE_duckdb-engine").into();
+        let program = engine::process::Program {
+            path, arguments: Vec::new(), folder: folder.path().into(), memory_mb: 256
+        };
+        agrees(&mut engine::process::Remote::new(program), &rows, cut, &filters);
     }
 }

@@ -22,7 +22,7 @@ fn rows(first: u64) -> Vec<Row> {
 #[test]
 fn writer() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
-    let mut duck = Duck::open(Path::new(&folder)).unwrap();
+    let mut duck = Duck::open(Path::new(&folder), 256).unwrap();
     for turn in 0u64.. {
         let first = duck.applied(1).unwrap();
         duck.append(1, first, &rows(first)).unwrap();
@@ -49,7 +49,7 @@ fn whatever_is_left_is_a_prefix() {
         writer.kill().unwrap();
         writer.wait().unwrap();
 
-        let mut duck = Duck::open(folder.path()).unwrap();
+        let mut duck = Duck::open(folder.path(), 256).unwrap();
         let applied = duck.applied(1).unwrap();
         most = most.max(applied);
         assert_eq!(applied % ROWS as u64, 0, "batches are whole");
@@ -67,22 +67,22 @@ fn what_cannot_be_read_is_begun_anew() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("analytics.duckdb");
     let full = |folder: &Path| {
-        let mut duck = Duck::open(folder).unwrap();
+        let mut duck = Duck::open(folder, 256).unwrap();
         let first = duck.applied(1).unwrap();
         duck.append(1, first, &rows(first)).unwrap();
         duck.checkpoint().unwrap();
     };
     full(folder.path());
-    assert_eq!(Duck::open(folder.path()).unwrap().applied(1).unwrap(), ROWS as u64);
+    assert_eq!(Duck::open(folder.path(), 256).unwrap().applied(1).unwrap(), ROWS as u64);
     std::fs::write(&file, b"no database").unwrap();
-    assert_eq!(Duck::open(folder.path()).unwrap().applied(1).unwrap(), 0, "nonsense");
+    assert_eq!(Duck::open(folder.path(), 256).unwrap().applied(1).unwrap(), 0, "nonsense");
     full(folder.path());
     std::fs::write(folder.path().join("analytics.duckdb.wal"), b"torn").unwrap();
     assert_eq!(
-        Duck::open(folder.path()).unwrap().applied(1).unwrap(),
+        Duck::open(folder.path(), 256).unwrap().applied(1).unwrap(),
         ROWS as u64,
         "its own log is thrown away"
     );
     std::fs::write(folder.path().join("analytics.opening"), b"").unwrap();
-    assert_eq!(Duck::open(folder.path()).unwrap().applied(1).unwrap(), 0, "it died over this file once");
+    assert_eq!(Duck::open(folder.path(), 256).unwrap().applied(1).unwrap(), 0, "it died over this file once");
 }

@@ -101,6 +101,9 @@ struct Dev {
     /// With the profile metricstream: folder of metrics.jsonl. Without it: where this was started.
     #[arg(long)]
     metrics_folder: Option<PathBuf>,
+    /// What Distributed Analytics asks: columnar (the default), or duckdb, which also answers POST /sql.
+    #[arg(long, value_parser = ["columnar", "duckdb"])]
+    engine: Option<String>,
 }
 
 impl Default for Dev {
@@ -117,6 +120,7 @@ impl Default for Dev {
             data: None,
             mode,
             metrics_folder: None,
+            engine: None,
         }
     }
 }
@@ -165,6 +169,9 @@ struct Run {
     /// With the profile metricstream: folder of metrics.jsonl. Without it: where the node was started.
     #[arg(long)]
     metrics_folder: Option<PathBuf>,
+    /// What Distributed Analytics asks: columnar (the default), or duckdb, which also answers POST /sql.
+    #[arg(long, value_parser = ["columnar", "duckdb"])]
+    engine: Option<String>,
     /// Bearer token.
     #[arg(long, env = "SEEDSTORM_TOKEN", hide_env_values = true)]
     token: Option<String>,
@@ -226,6 +233,10 @@ pub fn understands(arguments: impl IntoIterator<Item = OsString>) -> Result<(), 
 /// Runs the command line; the exit code is 0 after a requested end, 1 when the node must not go on, and
 /// 2 when it cannot start.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    #[cfg(feature = "duckdb")]
+    if let Some(code) = apps::analytics::cache::serve_if_started_for_it() {
+        return code;
+    }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
@@ -278,7 +289,7 @@ fn run_dev(dev: Dev) -> anyhow::Result<ExitCode> {
         workers,
         equals: standard.equals || dev.mode.is_alone(),
         mode: dev.mode,
-        settings: metrics_folder(BTreeMap::new(), dev.metrics_folder.or(here(dev.profile))),
+        settings: settings(BTreeMap::new(), dev.metrics_folder.or(here(dev.profile)), dev.engine),
         partitions: dev.partitions,
         data: data.clone(),
         listen: dev.listen,
@@ -298,16 +309,25 @@ fn here(profile: Profile) -> Option<PathBuf> {
     (profile == Profile::MetricStream).then(|| PathBuf::from("."))
 }
 
-/// The apps' settings with a folder for metrics.jsonl, where one is given and they have none.
-fn metrics_folder(
+/// The apps' settings, with those that have a flag: a folder for metrics.jsonl where they have none, and the
+/// engine of analytics.
+fn settings(
     mut settings: BTreeMap<String, serde_json::Value>,
     folder: Option<PathBuf>,
+    engine: Option<String>,
 ) -> BTreeMap<String, serde_json::Value> {
-    if let Some(folder) = folder {
-        let table = settings.entry("metricstream".into()).or_insert_with(|| serde_json::json!({}));
-        if let Some(table) = table.as_object_mut() {
-            table.entry("folder").or_insert_with(|| folder.display().to_string().into());
+    let mut set = |app: &str, name: &str, value: String, always: bool| {
+        let table = settings.entry(app.into()).or_insert_with(|| serde_json::json!({}));
+        // What is no table is refused where the settings are checked.
+        if let Some(table) = table.as_object_mut().filter(|table| always || !table.contains_key(name)) {
+            table.insert(name.into(), value.into());
         }
+    };
+    if let Some(folder) = folder {
+        set("metricstream", "folder", folder.display().to_string(), false);
+    }
+    if let Some(engine) = engine {
+        set("analytics", "engine", engine, true);
     }
     settings
 }
@@ -453,7 +473,7 @@ fn merge(run: Run, file: FileConfig) -> anyhow::Result<NodeOptions> {
     let rate = file.rate_limit.as_deref().map(str::parse).transpose().map_err(anyhow::Error::msg)?;
     options.rate_limit = run.rate_limit.or(rate);
     options.mode = run.mode.unwrap_or_default();
-    options.settings = metrics_folder(file.apps, run.metrics_folder.or(here(options.profile)));
+    options.settings = settings(file.apps, run.metrics_folder.or(here(options.profile)), run.engine);
     if let Some(ms) = file.request_deadline_ms {
         options.request_deadline = Duration::from_millis(ms);
     }

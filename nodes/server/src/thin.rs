@@ -96,6 +96,10 @@ pub trait Thin: Parser {
 
 /// Runs `node` with the arguments that the process's own stand for.
 pub fn run<T: Thin>() -> ExitCode {
+    #[cfg(feature = "duckdb")]
+    if let Some(code) = apps::analytics::cache::serve_if_started_for_it() {
+        return code;
+    }
     match T::try_parse() {
         Ok(thin) => crate::cli::run(std::iter::once("node".into()).chain(thin.arguments())),
         Err(error) => {

@@ -2,6 +2,7 @@
 
 use super::APP;
 use super::query::{Piece, Query};
+use super::settings::Settings;
 use crate::cluster::Cluster;
 use crate::http::error::ApiError;
 use crate::meta::members::{MemberRole, MemberState};
@@ -13,39 +14,14 @@ use http::Request;
 use replica::GroupId;
 use replica::frame::Consistency;
 use rt::time;
-use serde::Deserialize;
 use std::time::Duration;
-
-/// How long an answer waits for partitions where nothing else is said.
-pub const DEFAULT_DEADLINE_MS: u64 = 1000;
-/// The longest that may be said.
-pub const MAX_DEADLINE_MS: u64 = 60_000;
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Settings {
-    deadline_ms: Option<u64>,
-}
-
-/// How long an answer waits for partitions: `deadline_ms` in `[apps.analytics]`.
-///
-/// # Errors
-/// A text that says what is allowed.
-pub fn deadline(cluster: &Cluster) -> Result<Duration, String> {
-    let settings: Settings = cluster.settings(APP.name)?;
-    let ms = settings.deadline_ms.unwrap_or(DEFAULT_DEADLINE_MS);
-    if !(1..=MAX_DEADLINE_MS).contains(&ms) {
-        return Err(format!("analytics: deadline_ms must be 1 to {MAX_DEADLINE_MS}"));
-    }
-    Ok(Duration::from_millis(ms))
-}
 
 /// What the cluster knows of the wanted rows, as far as it can be heard of in time.
 ///
 /// # Errors
 /// [`ApiError`] if nothing is known of the cluster yet.
 pub async fn gather(cluster: &Cluster, filter: &Filter) -> Result<Analytics, ApiError> {
-    let deadline = deadline(cluster).map_err(|error| ApiError::invalid("invalid-settings", error))?;
+    let deadline = Settings::of(cluster).deadline();
     let groups = cluster.partitions();
     if groups.is_empty() {
         return Err(ApiError::NotReady);
@@ -65,6 +41,13 @@ pub async fn gather(cluster: &Cluster, filter: &Filter) -> Result<Analytics, Api
 
 /// What a partition's rows come to: fresh, and one picture although it comes in pieces.
 async fn partition(cluster: &Cluster, group: GroupId, filter: &Filter) -> Result<Partial, ApiError> {
+    #[cfg(feature = "duckdb")]
+    if let Some(cache) = super::cache::of(cluster)
+        // Half of the time is left to the columns, which always answer.
+        && let Some(partial) = cache.partial(cluster, group, filter, Settings::of(cluster).deadline() / 2).await
+    {
+        return Ok(partial);
+    }
     let (mut all, mut first, mut end) = (Partial::default(), 0, None);
     loop {
         let query = Query::Partial { filter: filter.clone(), first, end };

@@ -1,12 +1,16 @@
 //! Distributed Analytics: values under a partition key, averaged over all partitions.
 //!
 //! Beside the four files of every app: [`wire`] (bincode, Protobuf or JSON, by content type), [`gather`]
-//! (all partitions asked at once, with a deadline), [`sql`] (DuckDB, where it is compiled in).
+//! (all partitions asked at once, with a deadline), [`settings`], [`sql`] and `cache` (DuckDB, where it is
+//! compiled in).
 
+#[cfg(feature = "duckdb")]
+pub mod cache;
 pub mod command;
 pub mod gather;
 pub mod query;
 pub mod routes;
+pub mod settings;
 pub mod sql;
 mod state;
 pub mod wire;
@@ -27,6 +31,6 @@ pub static APP: App = App {
     routes: routes::routes,
     measure: None,
     service: sql::SERVICE,
-    check_settings: Some(|cluster| gather::deadline(cluster).map(drop)),
+    check_settings: Some(settings::check),
     openapi: Some(include_str!("openapi.json")),
 };

@@ -1,15 +1,38 @@
-//! `POST /sql`, for nodes that were built with DuckDB.
+//! `POST /sql`: one question to DuckDB, on nodes that run it.
+//!
+//! It sees every row that was acknowledged before it was asked, or says that it may not (`is_partial`).
 
-use crate::app::Service;
+use crate::cluster::Cluster;
 use crate::http::error::ApiError;
+use axum::extract::{Request, State};
+use axum::response::Response;
 use http::StatusCode;
 
-/// Feeds DuckDB.
-pub const SERVICE: Option<Service> = None;
+#[cfg(feature = "duckdb")]
+mod with;
 
-/// Says how to get a node that answers.
-pub async fn answer() -> ApiError {
-    let detail = "this node was built without DuckDB; build it with `--features duckdb` (and DUCKDB_LIB_DIR) \
-                  or `--features duckdb-bundled`";
-    ApiError::app(StatusCode::NOT_IMPLEMENTED, "no-duckdb", "Built without DuckDB", detail)
+/// Feeds DuckDB.
+#[cfg(feature = "duckdb")]
+pub const SERVICE: Option<crate::app::Service> = Some(|cluster| Box::pin(super::cache::run(cluster)));
+/// There is nothing to feed.
+#[cfg(not(feature = "duckdb"))]
+pub const SERVICE: Option<crate::app::Service> = None;
+
+/// The answer, or how to get a node that answers.
+///
+/// # Errors
+/// [`ApiError`].
+pub async fn answer(State(cluster): State<Cluster>, request: Request) -> Result<Response, ApiError> {
+    #[cfg(feature = "duckdb")]
+    if let Some(cache) = super::cache::of(&cluster) {
+        return with::answer(&cluster, &cache, request).await;
+    }
+    #[cfg(not(feature = "duckdb"))]
+    let _ = (cluster, request);
+    let detail = if cfg!(feature = "duckdb") {
+        "this node does not run DuckDB; start it with `--engine duckdb`".to_owned()
+    } else {
+        format!("this node was built without DuckDB; {}", super::settings::HOW_TO_BUILD)
+    };
+    Err(ApiError::app(StatusCode::NOT_IMPLEMENTED, "no-duckdb", "No DuckDB here", detail))
 }
