@@ -2,6 +2,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | `analytics` | Distributed Analytics, while whoever leads is killed |
 //! | `by_hand` | the README's way: start, write, stop a worker, start it again |
 //! | `joining` | a worker that joins while writers work, and leaves again |
 //! | `killed` | `kill -9` in the middle of a stream of writes |
@@ -17,6 +18,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+mod analytics;
 mod by_hand;
 mod joining;
 mod killed;

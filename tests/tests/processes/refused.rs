@@ -32,7 +32,7 @@ fn run_with(changes: &[Change]) -> Finished {
 
 #[test]
 fn wrong_flags_are_explained() {
-    let cases: [(&[Change], &[&str]); 16] = [
+    let cases: [(&[Change], &[&str]); 18] = [
         (&[("--peers", Some("1:127.0.0.1:9090"))], &["1:127.0.0.1:9090", "ID=HOST:PORT", "2=127.0.0.1:9091"]),
         (&[("--peers", Some("1=127.0.0.1"))], &["1=127.0.0.1", "ID=HOST:PORT"]),
         (&[("--peers", Some("one=127.0.0.1:9090"))], &["one=", "ID=HOST:PORT"]),
@@ -48,6 +48,12 @@ fn wrong_flags_are_explained() {
         (&[("--role", Some("boss"))], &["boss", "control, worker, all"]),
         (&[("--role", Some("control"))], &["Control", "control nodes are [1]"]),
         (&[("--profile", Some("tidal"))], &["tidal", "unified, raftmetrics"]),
+        (&[("--engine", Some("oracle"))], &["oracle", "columnar", "duckdb"]),
+        // This one was built without it.
+        (
+            &[("--engine", Some("duckdb"))],
+            &["DUCKDB_LIB_DIR=", "cargo run", "--features duckdb", "duckdb-bundled"],
+        ),
         (&[("--partitions", Some("0"))], &["partitions", "1..=1024"]),
     ];
     for (changes, expected) in cases {
