@@ -82,6 +82,10 @@ fn assert_clear(what: &str, answer: &Answer) {
 /// Either it is good enough, or the error is clear.
 #[track_caller]
 fn assert_no_fault(what: &str, answer: &Answer) {
+    // What this build leaves out is said before anybody looks at the request.
+    if answer.status == 501 && json_of(answer)["code"] == "no-duckdb" {
+        return;
+    }
     assert!(answer.status < 500, "{what}: {} {}", answer.status, answer.text());
     if answer.status >= 400 {
         assert_clear(what, answer);

@@ -11,10 +11,13 @@ use client::analytics::Analytics;
 use engine::{Filter, Partial};
 use futures::future::{join, join_all};
 use http::Request;
-use replica::GroupId;
 use replica::frame::Consistency;
-use rt::time;
+use replica::{GroupId, NodeId};
+use rt::time::{self, Instant};
 use std::time::Duration;
+
+/// Pause between two looks for an address.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What the cluster knows of the wanted rows, as far as it can be heard of in time.
 ///
@@ -60,25 +63,34 @@ async fn partition(cluster: &Cluster, group: GroupId, filter: &Filter) -> Result
 
 /// How many workers there are, and how many of them answer in time.
 async fn workers(cluster: &Cluster, deadline: Duration) -> (u32, u32) {
-    let Some(view) = cluster.view() else { return (0, 0) };
-    let own = cluster.node();
+    let until = Instant::now() + deadline;
+    let mut workers = known(cluster);
+    // Of a cluster that has just begun nobody knows all addresses yet.
+    while workers.iter().any(|(_, api)| api.is_empty()) && Instant::now() + LOOK < until {
+        time::sleep(LOOK).await;
+        workers = known(cluster);
+    }
+    let (own, http, left) = (cluster.node(), cluster.own::<Pings>(), until - Instant::now());
+    let asked = workers.iter().map(|(node, api)| {
+        let http = http.clone();
+        async move { *node == own || http.is_alive(api, left).await }
+    });
+    let alive = join_all(asked).await.into_iter().filter(|alive| *alive).count();
+    (count(workers.len()), count(alive))
+}
+
+/// The workers and their API addresses, as far as they are known here; empty where they are not.
+fn known(cluster: &Cluster) -> Vec<(NodeId, String)> {
+    let Some(view) = cluster.view() else { return Vec::new() };
     let Some(table) = &view.table else {
-        // Before there is a table nobody knows the others' addresses.
-        let workers = view.placement().map_or(&[][..], |placement| &placement.workers);
-        return (count(workers.len()), count(workers.iter().filter(|node| **node == own).count()));
+        let placement = view.placement().map_or(&[][..], |placement| &placement.workers);
+        return placement.iter().map(|node| (*node, String::new())).collect();
     };
     let workers = table.members.iter().filter(|(_, member)| {
         // Who was configured belongs to it, there or not; who is still joining does not.
         member.role != MemberRole::Control && member.state != MemberState::Joining
     });
-    let workers: Vec<_> = workers.collect();
-    let http = cluster.own::<Pings>();
-    let asked = workers.iter().map(|(node, member)| {
-        let http = http.clone();
-        async move { **node == own || http.is_alive(&member.api, deadline).await }
-    });
-    let alive = join_all(asked).await.into_iter().filter(|alive| *alive).count();
-    (count(workers.len()), count(alive))
+    workers.map(|(node, member)| (*node, member.api.clone())).collect()
 }
 
 fn count(number: usize) -> u32 {
@@ -96,6 +108,9 @@ impl Default for Pings {
 
 impl Pings {
     async fn is_alive(&self, address: &str, deadline: Duration) -> bool {
+        if address.is_empty() {
+            return false;
+        }
         let Ok(request) = Request::builder().uri("/livez").body(Bytes::new()) else { return false };
         let answer = self.0.send(address, request, deadline).await;
         answer.is_ok_and(|answer| answer.status().is_success())
