@@ -127,6 +127,16 @@ impl NodeProcess {
         status
     }
 
+    /// Tells it to read its configuration file again (`SIGHUP`).
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn hang_up(&self) {
+        let child = self.child.as_ref().expect("a running node");
+        let told = Command::new("kill").args(["-HUP", &child.id().to_string()]).status();
+        assert!(told.is_ok_and(|status| status.success()), "cannot send SIGHUP");
+    }
+
     /// Waits until it says that it is ready.
     ///
     /// # Panics

@@ -33,7 +33,7 @@ const FORMAT_PAUSE: Duration = Duration::from_millis(20);
 pub struct Cluster(Arc<Inner>);
 
 struct Inner {
-    options: ClusterOptions,
+    options: RwLock<Arc<ClusterOptions>>,
     now: Arc<RwLock<Now>>,
     metrics: NodeMetrics,
     /// What apps keep on this node, by type.
@@ -62,7 +62,7 @@ pub struct Link {
     pub status: StatusHandle,
 }
 
-/// Fixed properties of [`Cluster`].
+/// Properties of a [`Cluster`] that come from outside.
 #[derive(Clone, Debug)]
 pub struct ClusterOptions {
     /// The node's name, as `GET /health` says it.
@@ -91,13 +91,15 @@ impl Cluster {
     /// A cluster that nothing is known of yet.
     pub fn new(options: ClusterOptions) -> Self {
         let (now, own) = (Arc::default(), Arc::default());
+        let options = RwLock::new(Arc::new(options));
         Cluster(Arc::new(Inner { options, now, metrics: NodeMetrics::default(), own }))
     }
 
     /// The same cluster for another listener, with habits of its own.
     #[must_use]
     pub fn for_listener(&self, profile: Profile, require_token: bool) -> Self {
-        let options = ClusterOptions { profile, require_token, ..self.0.options.clone() };
+        let options = ClusterOptions { profile, require_token, ..ClusterOptions::clone(&self.options()) };
+        let options = RwLock::new(Arc::new(options));
         let (now, own) = (self.0.now.clone(), self.0.own.clone());
         Cluster(Arc::new(Inner { options, now, metrics: self.0.metrics.clone(), own }))
     }
@@ -163,9 +165,25 @@ impl Cluster {
         self.now().link.as_ref().map(|link| link.gateway.clone()).ok_or(ApiError::NotReady)
     }
 
-    /// Fixed properties.
-    pub fn options(&self) -> &ClusterOptions {
-        &self.0.options
+    /// The listener's options as they are now.
+    pub fn options(&self) -> Arc<ClusterOptions> {
+        self.0.options.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes from `new` what can change while the listener runs: who is let in, and limits. Requests under
+    /// way go on as they began.
+    pub fn reload(&self, new: &ClusterOptions, require_token: bool) {
+        let options = ClusterOptions {
+            require_token,
+            token: new.token.clone(),
+            auth: new.auth,
+            deadline: new.deadline,
+            max_body_bytes: new.max_body_bytes,
+            rate_limit: new.rate_limit,
+            settings: new.settings.clone(),
+            ..ClusterOptions::clone(&self.options())
+        };
+        *self.0.options.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(options);
     }
 
     /// This node's own measurements.
@@ -227,7 +245,7 @@ impl Cluster {
     /// # Errors
     /// [`ApiError`].
     pub async fn write(&self, group: GroupId, envelope: Envelope) -> Result<Written, ApiError> {
-        let deadline = Instant::now() + self.0.options.deadline;
+        let deadline = Instant::now() + self.options().deadline;
         Ok(self.gateway()?.write(group, envelope, deadline).await?)
     }
 
@@ -241,7 +259,7 @@ impl Cluster {
         query: Vec<u8>,
         consistency: Consistency,
     ) -> Result<ReadAnswer, ApiError> {
-        let deadline = Instant::now() + self.0.options.deadline;
+        let deadline = Instant::now() + self.options().deadline;
         Ok(self.gateway()?.read(group, query, consistency, deadline).await?)
     }
 
@@ -256,7 +274,7 @@ impl Cluster {
     /// # Errors
     /// A text that says which setting makes no sense.
     pub fn settings<T: DeserializeOwned + Default>(&self, app: &str) -> Result<T, String> {
-        match self.0.options.settings.get(app) {
+        match self.options().settings.get(app) {
             Some(table) => serde_json::from_value(table.clone()).map_err(|error| format!("{app}: {error}")),
             None => Ok(T::default()),
         }
@@ -268,7 +286,7 @@ impl Cluster {
     /// A text that says what is allowed.
     pub fn check_settings(&self) -> Result<(), String> {
         let settable = |app: &&&App| app.check_settings.is_some();
-        for name in self.0.options.settings.keys() {
+        for name in self.options().settings.keys() {
             if !APPS.iter().filter(settable).any(|app| app.name == name) {
                 let names: Vec<_> = APPS.iter().filter(settable).map(|app| app.name).collect();
                 return Err(format!("apps.{name}: no such app has settings; there are {names:?}"));

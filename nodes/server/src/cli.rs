@@ -1,10 +1,13 @@
 //! The command line of `node`.
 
-use crate::config::{self, FileConfig};
+mod merge;
+
+use self::merge::{follow_the_file, here, merge, options_of, settings};
+use crate::config::FileConfig;
 use crate::embedded::{Cluster, EmbeddedOptions};
 use crate::modes::Mode;
 use crate::node;
-use crate::options::{NodeOptions, Role};
+use crate::options::Role;
 use anyhow::{Context, bail};
 use apps::http::rate_limit::RateLimit;
 use apps::{Auth, Profile};
@@ -125,7 +128,7 @@ impl Default for Dev {
     }
 }
 
-#[derive(Args, Default)]
+#[derive(Args, Clone, Default)]
 struct Run {
     /// control, worker or all.
     #[arg(long)]
@@ -304,34 +307,6 @@ fn run_dev(dev: Dev) -> anyhow::Result<ExitCode> {
     ended.map(|()| ExitCode::SUCCESS)
 }
 
-/// MetricStream's users find metrics.jsonl where they started it.
-fn here(profile: Profile) -> Option<PathBuf> {
-    (profile == Profile::MetricStream).then(|| PathBuf::from("."))
-}
-
-/// The apps' settings, with those that have a flag: a folder for metrics.jsonl where they have none, and the
-/// engine of analytics.
-fn settings(
-    mut settings: BTreeMap<String, serde_json::Value>,
-    folder: Option<PathBuf>,
-    engine: Option<String>,
-) -> BTreeMap<String, serde_json::Value> {
-    let mut set = |app: &str, name: &str, value: String, always: bool| {
-        let table = settings.entry(app.into()).or_insert_with(|| serde_json::json!({}));
-        // What is no table is refused where the settings are checked.
-        if let Some(table) = table.as_object_mut().filter(|table| always || !table.contains_key(name)) {
-            table.insert(name.into(), value.into());
-        }
-    };
-    if let Some(folder) = folder {
-        set("metricstream", "folder", folder.display().to_string(), false);
-    }
-    if let Some(engine) = engine {
-        set("analytics", "engine", engine, true);
-    }
-    settings
-}
-
 fn run_cluster(options: EmbeddedOptions, data: &std::path::Path, temporary: bool) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut ending = runtime.block_on(async { Ending::listen() })?;
@@ -381,8 +356,7 @@ impl Ending {
 }
 
 fn run_node(run: Run) -> anyhow::Result<ExitCode> {
-    let file = run.config.as_deref().map(config::read).transpose()?.unwrap_or_default();
-    let options = merge(run, file)?;
+    let options = options_of(&run)?;
     options.check()?;
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.thread_name("node-runtime").enable_all().build()?;
@@ -393,9 +367,11 @@ fn run_node(run: Run) -> anyhow::Result<ExitCode> {
             () = ending.asked() => return Ok(ExitCode::SUCCESS),
         };
         println!("{} listens on http://{}", node.name(), node.local_addr());
+        let reloader = node.reloader();
         let failed = rt::select! {
             ended = node.ended() => Some(ended),
             () = ending.asked() => None,
+            error = follow_the_file(&run, &reloader) => return Err(error.into()),
         };
         match failed {
             None => {
@@ -433,66 +409,4 @@ fn ask_node(ask: &Ask, method: http::Method, path: &str) -> anyhow::Result<ExitC
         println!("{}", if text.is_empty() { "accepted" } else { &text });
         Ok(ExitCode::SUCCESS)
     })
-}
-
-fn merge(run: Run, file: FileConfig) -> anyhow::Result<NodeOptions> {
-    let missing = |what: &str| format!("--{what} is missing (or `{what}` in the file of --config)");
-    let role =
-        run.role.map_or_else(|| file.role.as_deref().map(str::parse).transpose(), |role| Ok(Some(role)));
-    let role = role.map_err(anyhow::Error::msg)?.with_context(|| missing("role"))?;
-    let listen = run.listen.or(file.listen).with_context(|| missing("listen"))?;
-    let data = run.data.or(file.data).with_context(|| missing("data"))?;
-    let mut options = if let Some(peer) = &run.peer {
-        NodeOptions::joining(run.join, role, peer, &listen, data)
-    } else {
-        let id = run.id.or(file.id).with_context(|| missing("id"))?;
-        let peers = if run.peers.is_empty() { peers_of(file.peers)? } else { each_once(run.peers)? };
-        if peers.is_empty() {
-            bail!(missing("peers"));
-        }
-        NodeOptions::new(id, role, &listen, peers, data)
-    };
-    options.name = run.name;
-    if let Some(peer_listen) = run.peer_listen.or(file.peer_listen) {
-        options.peer_listen = peer_listen;
-    }
-    let control = if run.control.is_empty() { file.control } else { Some(run.control) };
-    options.control = control.unwrap_or(options.control);
-    let profile = file.profile.as_deref().map(str::parse).transpose().map_err(anyhow::Error::msg)?;
-    options.profile = run.profile.or(profile).unwrap_or_default();
-    let listed = file.listeners.unwrap_or_default().into_iter();
-    let listed = listed.map(|(profile, address)| parse_listener(&format!("{profile}={address}")));
-    let listed = listed.collect::<Result<Vec<_>, _>>().map_err(anyhow::Error::msg)?;
-    options.listeners = if run.listeners.is_empty() { listed } else { run.listeners };
-    let auth = file.auth.as_deref().map(str::parse).transpose().map_err(anyhow::Error::msg)?;
-    options.auth = run.auth.or(auth).unwrap_or_default();
-    options.token = run.token.or(file.token).unwrap_or(options.token);
-    options.allow_dev_token = run.allow_dev_token;
-    options.partitions = run.partitions.or(file.partitions).unwrap_or(options.partitions);
-    options.max_body_bytes = file.max_body_bytes.unwrap_or(options.max_body_bytes);
-    let rate = file.rate_limit.as_deref().map(str::parse).transpose().map_err(anyhow::Error::msg)?;
-    options.rate_limit = run.rate_limit.or(rate);
-    options.mode = run.mode.unwrap_or_default();
-    options.settings = settings(file.apps, run.metrics_folder.or(here(options.profile)), run.engine);
-    if let Some(ms) = file.request_deadline_ms {
-        options.request_deadline = Duration::from_millis(ms);
-    }
-    Ok(options)
-}
-
-fn each_once(peers: Vec<(u64, String)>) -> anyhow::Result<BTreeMap<u64, String>> {
-    let mut all = BTreeMap::new();
-    for (id, address) in peers {
-        if let Some(other) = all.insert(id, address.clone()) {
-            bail!("--peers names node {id} twice, as {other} and as {address}");
-        }
-    }
-    Ok(all)
-}
-
-fn peers_of(peers: Option<BTreeMap<String, String>>) -> anyhow::Result<BTreeMap<u64, String>> {
-    let parse = |(id, address): (String, String)| {
-        parse_peer(&format!("{id}={address}")).map_err(|error| anyhow::anyhow!("peers: {error}"))
-    };
-    peers.unwrap_or_default().into_iter().map(parse).collect()
 }

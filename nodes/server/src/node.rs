@@ -45,10 +45,36 @@ pub struct Node {
     /// Listeners with profiles of their own.
     more: Vec<Server>,
     cluster: Cluster,
+    reloader: Reloader,
     life: JoinHandle<Result<(), LifeError>>,
     stop: Option<oneshot::Sender<()>>,
     /// What the apps do beside answering; they end with the node.
     _services: TaskGroup,
+}
+
+/// Changes the options of a node that runs.
+#[derive(Clone)]
+pub struct Reloader {
+    name: String,
+    /// What the routes of all listeners work with, and where these listen.
+    listeners: Vec<(String, Cluster)>,
+}
+
+impl Reloader {
+    /// Takes from `options` what can change while the node runs: the token and who is asked for it, limits,
+    /// and the apps' limits. Everything else waits for the next start.
+    ///
+    /// # Errors
+    /// [`OptionsError`] for options that a node would not start with; then nothing has changed.
+    pub fn reload(&self, options: &NodeOptions) -> Result<(), OptionsError> {
+        options.check()?;
+        let new = cluster_options(options, &self.name);
+        Cluster::new(new.clone()).check_settings().map_err(OptionsError::Settings)?;
+        for (address, listener) in &self.listeners {
+            listener.reload(&new, options.is_exposed(address));
+        }
+        Ok(())
+    }
 }
 
 async fn bind(address: &str) -> Result<TcpListener, StartError> {
@@ -95,8 +121,10 @@ pub async fn start_on(options: NodeOptions, api: TcpListener, peer: TcpListener)
         source: std::io::ErrorKind::AddrNotAvailable.into(),
     })?;
     let mut more = Vec::new();
+    let mut listeners = vec![(options.listen.clone(), cluster.clone())];
     for (profile, address) in &options.listeners {
         let open = cluster.for_listener(*profile, options.is_exposed(address));
+        listeners.push((address.clone(), open.clone()));
         let listener = bind(address).await?;
         let failed = |source| StartError::Listen { address: address.clone(), source };
         let server = rt::http::serve(listener, router(open), options.http).map_err(failed)?;
@@ -109,8 +137,20 @@ pub async fn start_on(options: NodeOptions, api: TcpListener, peer: TcpListener)
     for service in APPS.iter().filter_map(|app| app.service) {
         services.spawn(service(cluster.clone()));
     }
+    let reloader = Reloader { name: name.clone(), listeners };
     tracing::info!(node = options.id, name, listen = %address, profile = %options.profile, "node started");
-    Ok(Node { name, address, http, threads, more, cluster, life, stop: Some(stop), _services: services })
+    Ok(Node {
+        name,
+        address,
+        http,
+        threads,
+        more,
+        cluster,
+        reloader,
+        life,
+        stop: Some(stop),
+        _services: services,
+    })
 }
 
 fn cluster_options(options: &NodeOptions, name: &str) -> ClusterOptions {
@@ -142,6 +182,11 @@ impl Node {
     /// The API address.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What changes the node's options while it runs.
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
     }
 
     /// Waits until the node ends by itself: it was removed from the cluster, or must not go on.

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tests::client::Client;
 use tests::ports;
 use tests::process::{Finished, NodeProcess, run};
+use tests::wait;
+use tests::wire::Request;
 
 fn node_with(config: &str, folder: &Path, api: &str) -> NodeProcess {
     let file = folder.join("node.toml");
@@ -46,6 +48,54 @@ fn a_node_starts_from_its_file_and_ends_on_sigterm() {
     assert_eq!(client.get("/replicas").status, 401);
     let answer = Client::new(&api).with_token("token-from-a-flag").get("/metrics/m");
     assert!(answer.text().starts_with(r#"{"metric_name":"m","values":[1.0],"#), "{}", answer.text());
+    assert_eq!(node.terminate().code(), Some(0), "{}", node.log());
+}
+
+#[test]
+fn limits_and_tokens_are_read_again_on_sighup() {
+    let folder = tempfile::tempdir().unwrap();
+    let (api, peer, raftmetrics) = (ports::free_address(), ports::free_address(), ports::free_address());
+    let config = |more: &str| {
+        format!(
+            "id = 1\nrole = \"all\"\nlisten = \"{api}\"\npeers = {{ 1 = \"{peer}\" }}\ndata = \"{}\"\n\
+             profile = \"analytics\"\nlisteners = {{ raftmetrics = \"{raftmetrics}\" }}\n{more}",
+            folder.path().join("data").display()
+        )
+    };
+    let mut node = node_with(&config("token = \"the-first-token\"\n"), folder.path(), &api);
+    node.start();
+    node.wait_ready();
+    let insert = |size: usize| {
+        let body = format!("{{\"partition_key\":\"k\",{}\"value\":1}}", " ".repeat(size));
+        let request = Request::new("POST", "/insert").with("Content-Type", "application/json");
+        Client::new(&api).send(request.with_body(body)).status
+    };
+    let metric = |token: &str| Client::new(&raftmetrics).with_token(token).get("/metrics/m/aggregate").status;
+    assert_eq!((insert(0), insert(2000)), (200, 200));
+    assert_eq!((metric("the-first-token"), metric("the-second-token")), (404, 401));
+
+    let read_again = |text: &str, says: &str| {
+        fs::write(folder.path().join("node.toml"), text).unwrap();
+        let before = node.log().matches(says).count();
+        node.hang_up();
+        wait::until("the file is read again", || node.log().matches(says).count() > before);
+    };
+    let changed =
+        "token = \"the-second-token\"\nmax_body_bytes = 1000\n[apps.analytics]\ndeadline_ms = 700\n";
+    read_again(&config(changed), "read again");
+    assert_eq!((insert(0), insert(2000)), (200, 413));
+    assert_eq!((metric("the-first-token"), metric("the-second-token")), (401, 404));
+    for wrong in
+        ["token = \"short\"\n", "[apps.analytics]\ndeadline_ms = 0\n", "max_body_bytes = \"x\"\n", "]"]
+    {
+        read_again(&config(wrong), "nothing has changed");
+        assert_eq!((insert(0), insert(2000), metric("the-second-token")), (200, 413, 404), "{wrong}");
+    }
+    // Few requests: the rest waits. Then many again.
+    read_again(&config("rate_limit = \"2/h\"\n"), "read again");
+    assert_eq!((insert(0), insert(0), insert(0)), (200, 200, 429));
+    read_again(&config(""), "read again");
+    assert_eq!((insert(0), insert(0), insert(2000)), (200, 200, 200));
     assert_eq!(node.terminate().code(), Some(0), "{}", node.log());
 }
 

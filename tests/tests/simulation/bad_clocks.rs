@@ -30,7 +30,8 @@ fn limited(world: &Arc<World>, admitted: &Admitted) -> MachineId {
                 let world = world.upgrade().expect("the simulation runs");
                 admitted.lock().unwrap().push(world.now_ns());
             };
-            let gate = Gate::new("10/s".parse::<RateLimit>().unwrap());
+            let rate = "10/s".parse::<RateLimit>().unwrap();
+            let gate = Gate::new(move || Some(rate));
             let router = Router::new().route("/", get(note));
             let router = router.layer(middleware::from_fn_with_state(gate, check));
             let listener = rt::net::TcpListener::bind("0.0.0.0:80").await.unwrap();

@@ -31,7 +31,7 @@ pub const ENGINE_ARGUMENT: &str = "duckdb-engine";
 /// What a node keeps of it.
 #[derive(Default)]
 pub struct Cache {
-    remote: OnceLock<Arc<Remote>>,
+    remote: OnceLock<Option<Arc<Remote>>>,
     /// Of queries.
     pub(super) turn: Mutex<()>,
     /// Of those who ask the process: who waits for it must not take a thread.
@@ -44,13 +44,13 @@ pub struct Cache {
 
 /// The cache, on nodes that have one.
 pub fn of(cluster: &Cluster) -> Option<Arc<Cache>> {
-    let settings = Settings::of(cluster);
-    if settings.engine != Choice::Duckdb {
-        return None;
-    }
     let cache = cluster.own::<Cache>();
-    cache.remote.get_or_init(|| Arc::new(Remote::new(program(cluster, &settings))));
-    Some(cache)
+    // What was chosen at the start: settings that are read again change limits, and not this.
+    let remote = cache.remote.get_or_init(|| {
+        let settings = Settings::of(cluster);
+        (settings.engine == Choice::Duckdb).then(|| Arc::new(Remote::new(program(cluster, &settings))))
+    });
+    remote.is_some().then_some(cache)
 }
 
 fn program(cluster: &Cluster, settings: &Settings) -> Program {
@@ -101,7 +101,7 @@ impl Cache {
         &self,
         work: impl FnOnce(&Remote) -> Result<T, EngineError> + Send + 'static,
     ) -> Result<T, EngineError> {
-        let remote = self.remote.get().cloned();
+        let remote = self.remote.get().cloned().flatten();
         let remote = remote.ok_or_else(|| EngineError::Store("it has not been started".into()))?;
         let busy = self.busy.clone().lock_owned().await;
         task::blocking(move || {

@@ -55,17 +55,26 @@ impl fmt::Display for RateLimit {
     }
 }
 
-/// A listener's limit with what it remembers.
-#[derive(Debug)]
+/// A listener's limit, and what it remembers of its clients under it.
 pub struct Gate {
-    rate: RateLimit,
-    limiter: Mutex<Limiter<IpAddr>>,
+    limit: Box<dyn Fn() -> Option<RateLimit> + Send + Sync>,
+    remembered: Mutex<Option<(RateLimit, Limiter<IpAddr>)>>,
 }
 
 impl Gate {
-    /// A gate that has seen nobody yet.
-    pub fn new(rate: RateLimit) -> Arc<Self> {
-        Arc::new(Gate { rate, limiter: Mutex::new(Limiter::new(rate.limit, rate.window)) })
+    /// A gate that has seen nobody yet, and asks for its limit at every request; `None` is no limit.
+    pub fn new(limit: impl Fn() -> Option<RateLimit> + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Gate { limit: Box::new(limit), remembered: Mutex::default() })
+    }
+
+    fn admit(&self, rate: RateLimit, peer: IpAddr) -> Result<(), RetryAfter> {
+        // What a panic left behind is still a list of admissions.
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another limit since the last request: everybody begins anew.
+        let anew = remembered.take().filter(|(before, _)| *before == rate);
+        let (_, limiter) =
+            remembered.insert(anew.unwrap_or_else(|| (rate, Limiter::new(rate.limit, rate.window))));
+        limiter.admit(&peer, Instant::now())
     }
 }
 
@@ -76,19 +85,11 @@ pub async fn check(
     request: Request,
     next: Next,
 ) -> Response {
-    if super::auth::OPEN.contains(&request.uri().path()) {
-        return next.run(request).await;
-    }
-    let admitted = {
-        // What a panic left behind is still a list of admissions.
-        let mut limiter = gate.limiter.lock().unwrap_or_else(PoisonError::into_inner);
-        limiter.admit(&peer.ip(), Instant::now())
-    };
-    match admitted {
+    let limited = (gate.limit)().filter(|_| !super::auth::OPEN.contains(&request.uri().path()));
+    let Some(rate) = limited else { return next.run(request).await };
+    match gate.admit(rate, peer.ip()) {
         Ok(()) => next.run(request).await,
-        Err(RetryAfter(retry_after)) => {
-            ApiError::TooManyRequests { rate: gate.rate, retry_after }.into_response()
-        }
+        Err(RetryAfter(retry_after)) => ApiError::TooManyRequests { rate, retry_after }.into_response(),
     }
 }
 

@@ -27,10 +27,9 @@ pub fn router(cluster: Cluster) -> Router {
         .fallback(unknown_path)
         .layer(middleware::from_fn_with_state(cluster.clone(), auth::check));
     // Before the token is looked at and a byte of the body is read.
-    let limited = match cluster.options().rate_limit {
-        Some(rate) => routes.layer(middleware::from_fn_with_state(Gate::new(rate), rate_limit::check)),
-        None => routes,
-    };
+    let limits = cluster.clone();
+    let gate = Gate::new(move || limits.options().rate_limit);
+    let limited = routes.layer(middleware::from_fn_with_state(gate, rate_limit::check));
     limited.layer(middleware::from_fn_with_state(cluster.clone(), metrics::measure)).with_state(cluster)
 }
 
