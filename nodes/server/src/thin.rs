@@ -29,6 +29,9 @@ pub struct Control {
     /// Folder for the data.
     #[arg(long, default_value = "data/analytics/control")]
     data: PathBuf,
+    /// columnar, or duckdb, which also answers POST /sql.
+    #[arg(long, default_value = "columnar", value_parser = ["columnar", "duckdb"])]
+    engine: String,
     #[command(subcommand)]
     other: Option<Other>,
 }
@@ -59,6 +62,9 @@ pub struct Worker {
     /// Folder for the data. Without it: data/analytics/worker-PORT.
     #[arg(long)]
     data: Option<PathBuf>,
+    /// columnar, or duckdb, which also answers POST /sql.
+    #[arg(long, default_value = "columnar", value_parser = ["columnar", "duckdb"])]
+    engine: String,
 }
 
 /// MetricStream in one process: three replicas, on 127.0.0.1.
@@ -110,6 +116,11 @@ pub fn run<T: Thin>() -> ExitCode {
     }
 }
 
+/// Nothing for what is the default anyway.
+fn engine_of(engine: &str) -> String {
+    if engine == "columnar" { String::new() } else { format!(" --engine {engine}") }
+}
+
 fn words(text: String, data: PathBuf) -> Vec<OsString> {
     let words = text.split_whitespace().map(OsString::from);
     words.chain(["--data".into(), data.into()]).collect()
@@ -122,7 +133,7 @@ fn peers() -> String {
 
 impl Thin for Control {
     fn arguments(self) -> Vec<OsString> {
-        let Control { profile, data, other } = self;
+        let Control { profile, data, engine, other } = self;
         if let Some(Other::Worker(worker)) = other {
             return worker.arguments();
         }
@@ -130,13 +141,13 @@ impl Thin for Control {
             "run --role control --id 1 --listen 127.0.0.1:{API} --profile {profile} --peers {}",
             peers()
         );
-        words(text, data)
+        words(text + &engine_of(&engine), data)
     }
 }
 
 impl Thin for Worker {
     fn arguments(self) -> Vec<OsString> {
-        let Worker { id, port, profile, data } = self;
+        let Worker { id, port, profile, data, engine } = self;
         let data = data.unwrap_or_else(|| format!("data/analytics/worker-{port}").into());
         let listen = format!("--listen 127.0.0.1:{port} --profile {profile}");
         let text = match id {
@@ -149,7 +160,7 @@ impl Thin for Worker {
                 format!("run --role worker {listen} --join {members} --peer 127.0.0.1:{peer}")
             }
         };
-        words(text, data)
+        words(text + &engine_of(&engine), data)
     }
 }
 
@@ -189,6 +200,12 @@ mod tests {
         assert_eq!(
             told::<Control>("distributed_analytics_system worker --id 2 --port 8082"),
             told::<Worker>("worker --id 2 --port 8082")
+        );
+        assert_eq!(
+            told::<Control>("distributed_analytics_system --engine duckdb"),
+            format!(
+                "run --role control --id 1 --listen 127.0.0.1:8080 --profile analytics {peers} --engine duckdb --data data/analytics/control"
+            )
         );
         for id in ["3", "auto"] {
             assert_eq!(
