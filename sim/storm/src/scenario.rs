@@ -79,7 +79,7 @@ const MEASURED: [&str; 7] =
 const CLIENTS: u64 = 3;
 
 /// Knobs of a plan: name, smallest and largest value that a plan may set.
-const KNOBS: [(&str, u64, u64); 10] = [
+const KNOBS: [(&str, u64, u64); 11] = [
     ("workers", 1, 9),
     ("partitions", 1, 16),
     ("clients", 1, 16),
@@ -91,6 +91,8 @@ const KNOBS: [(&str, u64, u64); 10] = [
     ("max_batch", 1, 4096),
     // The format that every node speaks in its first life; in later ones it speaks today's.
     ("first_format", 1, replica::bootstrap::FORMAT as u64),
+    // 1: MetricStream's points are written to metrics.jsonl, too.
+    ("export", 0, 1),
 ];
 
 impl Scenario {
@@ -150,6 +152,9 @@ impl Scenario {
         let mut knobs = knobs;
         if let Some(format) = self.first_format(seed) {
             knobs.insert("first_format".into(), format);
+        }
+        if self.system == "metricstream" {
+            knobs.insert("export".into(), 1);
         }
         let mut plan =
             Plan { scenario: self.name.into(), seed, duration_ms, world, knobs, faults: Vec::new() };
@@ -286,6 +291,9 @@ impl Knobs {
         options.token = TOKEN.into();
         options.request_deadline = Duration::from_secs(2);
         options.tuning = self.tuning();
+        if self.get("export", 0) == 1 {
+            options.settings.insert("metricstream".into(), serde_json::json!({ "export": true }));
+        }
         options
     }
 }

@@ -309,6 +309,12 @@ impl World {
         self.state().machines[id.index()].disk.counters()
     }
 
+    /// The machine of that name.
+    pub fn machine_named(&self, name: &str) -> Option<MachineId> {
+        let place = self.state().machines.iter().position(|machine| machine.name == name)?;
+        Some(MachineId::from_index(place))
+    }
+
     /// The names of all machines, in order of their numbers.
     pub fn machine_names(&self) -> Vec<String> {
         self.state().machines.iter().map(|machine| machine.name.clone()).collect()

@@ -4,6 +4,7 @@
 //! Judged: what is acknowledged is counted exactly once in its series, points and windows agree with each
 //! other, and the statistics are what the answers add up to.
 
+mod export;
 mod judge;
 
 use super::{Boxed, Deed, Seat, System, json_lines, keep};
@@ -65,14 +66,19 @@ pub enum Answer {
 /// Clients of MetricStream.
 #[derive(Clone)]
 pub struct MetricStream {
+    world: Arc<World>,
     recorder: Recorder<Call, Answer>,
     series: Vec<String>,
     next_value: Arc<AtomicU64>,
     found: Arc<OnceLock<Final>>,
+    /// True if nodes write metrics.jsonl.
+    exported: bool,
 }
 
 pub(super) fn make(world: &Arc<World>, knobs: &Knobs) -> Arc<dyn System> {
     Arc::new(MetricStream {
+        world: world.clone(),
+        exported: knobs.get("export", 0) == 1,
         recorder: Recorder::new(world.clone()),
         series: (0..knobs.get("series", 6)).map(|n| format!("stream-{n}")).collect(),
         next_value: Arc::new(AtomicU64::new(1)),
@@ -86,12 +92,17 @@ impl System for MetricStream {
     }
 
     fn collect(&self, seat: Seat) -> Boxed<bool> {
-        keep(self.clone().read_all(Http::new(seat.endpoints, seat.token)), self.found.clone())
+        keep(self.clone().read_everything(Http::new(seat.endpoints, seat.token)), self.found.clone())
     }
 
     fn judge(&self) -> Vec<Violation> {
         let found = self.found.get();
-        found.map_or_else(Vec::new, |found| judge::judge(&self.recorder.history(), found))
+        let mut violations =
+            found.map_or_else(Vec::new, |found| judge::judge(&self.recorder.history(), found));
+        if let Some(found) = found.filter(|_| self.exported) {
+            violations.extend(judge::exports(found));
+        }
+        violations
     }
 
     fn deeds(&self) -> Vec<Deed> {
@@ -157,8 +168,24 @@ impl MetricStream {
         self.recorder.answer(call, outcome);
     }
 
+    /// Everything that is stored, and what lies in metrics.jsonl when one of them is complete, or should be.
+    async fn read_everything(self, http: Http) -> Option<Final> {
+        let mut found = self.read_all(http).await?;
+        let deadline = Instant::now() + RECOVERY;
+        if !self.exported {
+            return Some(found);
+        }
+        loop {
+            found.exports = export::read(&self.world).await;
+            if judge::has_whole_export(&found) || Instant::now() >= deadline {
+                return Some(found);
+            }
+            time::sleep(PAUSE).await;
+        }
+    }
+
     /// Everything that is stored; `None` if it cannot be read in time.
-    async fn read_all(self, http: Http) -> Option<Final> {
+    async fn read_all(&self, http: Http) -> Option<Final> {
         let deadline = Instant::now() + RECOVERY;
         loop {
             // A write of unknown outcome may still arrive: what is read must have stood still.

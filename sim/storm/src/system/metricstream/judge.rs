@@ -5,8 +5,11 @@
 //! was acknowledged and that plus what nobody knows. *Real-time reads*: a count is not below what was
 //! acknowledged before it began, nor above what was sent before it ended.
 //!
+//! The copies in `metrics.jsonl` hold every point once, see [`exports`].
+//!
 //! Leaves out requests over the limit: no limit is set here.
 
+use super::export::Export;
 use super::{Answer, Call, windows_of};
 use check::history::{Operation, Outcome};
 use check::{Judge, MAX_VIOLATIONS_PER_JUDGE, Violation};
@@ -22,6 +25,8 @@ pub struct Final {
     pub points: BTreeMap<String, Vec<(u64, u64)>>,
     /// Begin, count and sum of windows by series.
     pub windows: BTreeMap<String, Vec<(u64, u64, f64)>>,
+    /// The copies in metrics.jsonl.
+    pub exports: Vec<Export>,
 }
 
 type History = [Operation<Call, Answer>];
@@ -83,6 +88,60 @@ fn stored(history: &History, found: &Final) -> Vec<Violation> {
     for (series, value) in values.difference(&sent) {
         violations.push(violation(Judge::Durability, format!("{series} holds {value}, which nobody sent")));
     }
+    violations
+}
+
+/// Everything that is stored, as lines have it.
+fn stored_values(found: &Final) -> BTreeSet<(&str, u64)> {
+    found
+        .points
+        .iter()
+        .flat_map(|(name, points)| points.iter().map(move |(_, value)| (name.as_str(), *value)))
+        .collect()
+}
+
+/// The values of an export that is not damaged.
+fn exported_values(export: &Export) -> Option<BTreeSet<(&str, u64)>> {
+    // Values of a run are whole numbers far below 2^53.
+    let lines = export.lines.as_ref()?.iter();
+    Some(lines.map(|line| (line.name.as_str(), line.value as u64)).collect())
+}
+
+/// True if a node's copy holds everything that is stored.
+pub fn has_whole_export(found: &Final) -> bool {
+    let stored = stored_values(found);
+    found.exports.iter().filter_map(exported_values).any(|exported| exported.is_superset(&stored))
+}
+
+/// What is wrong with the copies: no line twice, none of what is not stored, and one copy has everything,
+/// unless a disk damaged one.
+pub fn exports(found: &Final) -> Vec<Violation> {
+    let stored = stored_values(found);
+    let mut violations = Vec::new();
+    for export in &found.exports {
+        let mut points = BTreeSet::new();
+        for line in export.lines.iter().flatten() {
+            if !points.insert((line.partition, line.number)) {
+                let text = format!("{}: metrics.jsonl holds {line:?} twice", export.machine);
+                violations.push(violation(Judge::ExactlyOnce, text));
+            }
+            if !stored.contains(&(line.name.as_str(), line.value as u64)) {
+                let text = format!("{}: metrics.jsonl holds {line:?}, which is not stored", export.machine);
+                violations.push(violation(Judge::Durability, text));
+            }
+        }
+    }
+    let damaged = found.exports.iter().any(|export| export.lines.is_none());
+    if !damaged && !has_whole_export(found) {
+        let counts: Vec<_> = found
+            .exports
+            .iter()
+            .map(|export| (&export.machine, export.lines.as_ref().map(Vec::len)))
+            .collect();
+        let text = format!("of {} values no metrics.jsonl holds all: {counts:?}", stored.len());
+        violations.push(violation(Judge::Durability, text));
+    }
+    violations.truncate(MAX_VIOLATIONS_PER_JUDGE);
     violations
 }
 
@@ -157,6 +216,7 @@ fn counts(history: &History) -> Vec<Violation> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::export::Line;
     use super::*;
 
     fn batch(id: u64, values: &[u64], wrong: u64, outcome: Outcome<Answer>) -> Operation<Call, Answer> {
@@ -179,7 +239,7 @@ mod tests {
             rate_limited_requests: 0,
         };
         let windows = [("s".to_owned(), windows.collect())].into();
-        Final { stats, points: [("s".to_owned(), points)].into(), windows }
+        Final { stats, points: [("s".to_owned(), points)].into(), windows, exports: Vec::new() }
     }
 
     fn judges(history: &History, found: &Final) -> Vec<Judge> {
@@ -221,5 +281,34 @@ mod tests {
             let history = [batch(0, &[1, 2], 1, done(2)), count(n)];
             assert_eq!(judges(&history, &found(&[1, 2], 1, 1)), expected);
         }
+    }
+
+    #[test]
+    fn copies_hold_what_is_stored() {
+        let copy = |lines: Option<&[(u64, u64)]>| Export {
+            machine: "control".into(),
+            lines: lines.map(|lines| {
+                let line = |(number, value): &(u64, u64)| Line {
+                    name: "s".into(),
+                    value: *value as f64,
+                    partition: 1,
+                    number: *number,
+                };
+                lines.iter().map(line).collect()
+            }),
+        };
+        let judges = |copies: &[Option<&[(u64, u64)]>]| {
+            let found =
+                Final { exports: copies.iter().map(|lines| copy(*lines)).collect(), ..found(&[7, 8], 1, 0) };
+            exports(&found).into_iter().map(|violation| violation.judge).collect::<Vec<_>>()
+        };
+        let whole: Option<&[(u64, u64)]> = Some(&[(0, 7), (1, 8)]);
+        assert_eq!(judges(&[whole]), []);
+        assert_eq!(judges(&[Some(&[(0, 7)]), whole]), [], "an earlier writer stopped somewhere");
+        assert_eq!(judges(&[Some(&[(0, 7)])]), [Judge::Durability]);
+        assert_eq!(judges(&[]), [Judge::Durability]);
+        assert_eq!(judges(&[None]), [], "it is damaged, and will be written again");
+        assert_eq!(judges(&[Some(&[(0, 7), (1, 8), (1, 8)])]), [Judge::ExactlyOnce]);
+        assert_eq!(judges(&[Some(&[(0, 7), (1, 8), (2, 9)])]), [Judge::Durability]);
     }
 }
