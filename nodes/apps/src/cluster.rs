@@ -73,6 +73,8 @@ pub struct ClusterOptions {
     pub auth: Auth,
     /// True if requests need the token although the profile is open on loopback.
     pub require_token: bool,
+    /// True if the development token is allowed off loopback: then nobody is asked for it there either.
+    pub open: bool,
     /// The token.
     pub token: String,
     /// How long a request may take inside the cluster.
@@ -175,6 +177,7 @@ impl Cluster {
     pub fn reload(&self, new: &ClusterOptions, require_token: bool) {
         let options = ClusterOptions {
             require_token,
+            open: new.open,
             token: new.token.clone(),
             auth: new.auth,
             deadline: new.deadline,

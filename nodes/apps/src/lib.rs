@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`app`] | what an app is |
 //! | [`meta`] | who belongs to the cluster, and which partition lives where (group 0) |
+//! | [`distri`] | Distri (group 0) |
 //! | [`raft3d`] | Raft3D (group 0) |
 //! | [`raftmetrics`] | RaftMetrics (groups 1 and up) |
 //! | [`analytics`] | Distributed Analytics (groups 1 and up) |
@@ -19,6 +20,7 @@
 pub mod analytics;
 pub mod app;
 pub mod cluster;
+pub mod distri;
 pub mod host;
 pub mod http;
 pub mod meta;
@@ -37,7 +39,8 @@ use replica::{GroupId, StateMachine};
 pub const META_GROUP: GroupId = 0;
 
 /// All apps. A new one is registered here, and nowhere else.
-pub const APPS: &[&App] = &[&raftmetrics::APP, &analytics::APP, &metricstream::APP, &raft3d::APP];
+pub const APPS: &[&App] =
+    &[&raftmetrics::APP, &analytics::APP, &metricstream::APP, &raft3d::APP, &distri::APP];
 
 /// The empty state machine of `group`.
 pub fn machine(group: GroupId) -> Box<dyn StateMachine> {

@@ -6,10 +6,12 @@
 //! | [`raft3d`] | the JSON of Raft3D, and its calls |
 //! | [`metricstream`] | the JSON of MetricStream |
 //! | [`analytics`] | the messages of Distributed Analytics: bincode, Protobuf, JSON |
+//! | [`distri`] | Distri's byte protocol, and its client |
 //! | [`problem`] | the one shape of every error |
 //! | [`session`] | the client |
 
 pub mod analytics;
+pub mod distri;
 pub mod metricstream;
 pub mod problem;
 pub mod raft3d;

@@ -6,13 +6,12 @@ use self::merge::{follow_the_file, here, merge, options_of, settings};
 use crate::config::FileConfig;
 use crate::embedded::{Cluster, EmbeddedOptions};
 use crate::modes::Mode;
-use crate::node;
 use crate::options::Role;
+use crate::{distri, node};
 use anyhow::{Context, bail};
 use apps::http::rate_limit::RateLimit;
 use apps::{Auth, Profile};
 use clap::{Args, Parser, Subcommand};
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -288,11 +287,12 @@ fn run_dev(dev: Dev) -> anyhow::Result<ExitCode> {
         bail!("the mode cluster is the only one for more than one node");
     }
     let workers = if dev.mode.is_alone() { 1 } else { dev.workers.unwrap_or(standard.workers) };
+    let own = distri::settings(dev.profile, &dev.listen);
     let options = EmbeddedOptions {
         workers,
         equals: standard.equals || dev.mode.is_alone(),
         mode: dev.mode,
-        settings: settings(BTreeMap::new(), dev.metrics_folder.or(here(dev.profile)), dev.engine),
+        settings: settings(own, dev.metrics_folder.or(here(dev.profile)), dev.engine),
         partitions: dev.partitions,
         data: data.clone(),
         listen: dev.listen,

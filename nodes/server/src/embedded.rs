@@ -78,7 +78,12 @@ impl EmbeddedOptions {
             _ => "127.0.0.1:9090",
         };
         let (listen, peer_listen) = ("127.0.0.1:8080".into(), peer_listen.into());
-        EmbeddedOptions { workers, equals, profile, listen, peer_listen, ..EmbeddedOptions::default() }
+        let mut settings = BTreeMap::new();
+        if profile == Profile::Distri {
+            settings.insert("distri".into(), serde_json::json!({ "listen": "127.0.0.1:3000" }));
+        }
+        let rest = EmbeddedOptions::default();
+        EmbeddedOptions { workers, equals, profile, listen, peer_listen, settings, ..rest }
     }
 }
 
@@ -207,6 +212,11 @@ pub async fn start_nodes(options: &EmbeddedOptions) -> Result<Vec<Node>, StartEr
         node.tuning = options.tuning;
         node.settings.clone_from(&options.settings);
         node.mode = options.mode;
+        // The byte protocol of the first node; the others take the ports after it, as everywhere.
+        let bytes = node.settings.get_mut("distri").and_then(|table| table.get_mut("listen"));
+        if let Some(serde_json::Value::String(first)) = bytes {
+            *first = address_after(first, id - 1);
+        }
         node.check()?;
         let api = bind(&listen).await?;
         nodes.push(node::start_on(node, api, peer_listener).await?);

@@ -10,12 +10,14 @@
 //! | `reconcile` | what the meta leader asks of all groups |
 //! | [`embedded`] | a whole cluster in this process |
 //! | [`config`] | the configuration file |
+//! | [`distri`] | a node of Distri, for programs that bring functions of their own |
 //! | [`cli`] | the command line of `node` |
 //! | `welcome` | the first lines to type |
 //! | [`thin`] | the command lines that quick starts name, told in words of `node` |
 
 pub mod cli;
 pub mod config;
+pub mod distri;
 pub mod embedded;
 mod life;
 pub mod modes;
@@ -28,6 +30,7 @@ pub mod topology;
 mod welcome;
 
 pub use apps::Profile;
+pub use distri::CloudNode;
 pub use embedded::{Cluster, EmbeddedOptions};
 pub use life::LifeError;
 pub use modes::Mode;

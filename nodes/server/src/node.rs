@@ -159,6 +159,7 @@ fn cluster_options(options: &NodeOptions, name: &str) -> ClusterOptions {
         profile: options.profile,
         auth: options.auth,
         require_token: options.is_exposed(&options.listen),
+        open: options.is_open(),
         token: options.token.clone(),
         deadline: options.request_deadline,
         max_body_bytes: options.max_body_bytes,
@@ -177,6 +178,11 @@ impl Node {
     /// The member that this node is now; 0 as long as it does not know.
     pub fn id(&self) -> NodeId {
         self.cluster.node()
+    }
+
+    /// The functions that it serves over Distri.
+    pub fn functions(&self) -> Arc<apps::distri::Functions> {
+        self.cluster.own()
     }
 
     /// The API address.

@@ -229,8 +229,12 @@ impl NodeOptions {
     /// True if requests to `listen` need the token in every profile: the network reaches it, and nobody has
     /// said that only friends do.
     pub(crate) fn is_exposed(&self, listen: &str) -> bool {
-        let open = self.allow_dev_token && self.token == client::DEV_TOKEN;
-        !is_loopback(listen) && !open
+        !is_loopback(listen) && !self.is_open()
+    }
+
+    /// True if the development token is this node's, and allowed off loopback.
+    pub(crate) fn is_open(&self) -> bool {
+        self.allow_dev_token && self.token == client::DEV_TOKEN
     }
 
     /// The address at which other nodes reach this one.

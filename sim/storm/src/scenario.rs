@@ -26,7 +26,7 @@ pub struct Scenario {
 }
 
 /// All scenarios.
-pub const SCENARIOS: [Scenario; 6] = [
+pub const SCENARIOS: [Scenario; 7] = [
     Scenario {
         name: "storm",
         about: "knobs and faults drawn from the seed: links, connections, processes, disks, clocks",
@@ -67,6 +67,13 @@ pub const SCENARIOS: [Scenario; 6] = [
         about: "as storm, with clients of Distributed Analytics: inserts and averages",
         faults: Profile::Swarm,
         system: "analytics",
+        fixed: false,
+    },
+    Scenario {
+        name: "distri",
+        about: "as storm, with clients of Distri: documents over the byte protocol and over HTTP, images",
+        faults: Profile::Swarm,
+        system: "distri",
         fixed: false,
     },
 ];
@@ -220,7 +227,11 @@ pub fn client_names(clients: u64) -> Vec<String> {
 
 /// Knobs of a plan, checked.
 #[derive(Clone, Debug)]
-pub struct Knobs(BTreeMap<String, u64>);
+pub struct Knobs {
+    values: BTreeMap<String, u64>,
+    /// Whose clients work.
+    system: &'static str,
+}
 
 impl Knobs {
     /// The knobs of `plan`; the plan is checked as a whole.
@@ -236,7 +247,7 @@ impl Knobs {
                 return Err(PlanError::Range { key, found, allowed });
             }
         }
-        let knobs = Knobs(plan.knobs.clone());
+        let knobs = Knobs { values: plan.knobs.clone(), system: Scenario::system_of(plan) };
         let machines = [machine_names(knobs.workers()), client_names(knobs.clients())].concat();
         plan.check(&machines, &KNOBS.map(|(name, ..)| name))?;
         Ok(knobs)
@@ -244,7 +255,7 @@ impl Knobs {
 
     /// A knob's value.
     pub fn get(&self, name: &str, default: u64) -> u64 {
-        self.0.get(name).copied().unwrap_or(default)
+        self.values.get(name).copied().unwrap_or(default)
     }
 
     /// Number of workers.
@@ -293,6 +304,11 @@ impl Knobs {
         options.tuning = self.tuning();
         if self.get("export", 0) == 1 {
             options.settings.insert("metricstream".into(), serde_json::json!({ "export": true }));
+        }
+        if self.system == "distri" {
+            // The byte protocol, which others' clients do not use.
+            let listen = format!("{}:{}", ip_of(id), crate::system::distri::PORT);
+            options.settings.insert("distri".into(), serde_json::json!({ "listen": listen }));
         }
         options
     }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `documented` | the answers of RaftMetrics' description, byte for byte where it gives bytes |
 //! | `analytics` | Distributed Analytics: its messages in three forms, exact averages, refusals |
+//! | `distri` | Distri over HTTP and over its byte protocol, and what it refuses |
 //! | `metricstream` | MetricStream: its quick start, batches, limits, queries, windows |
 //! | `numbers` | every number comes back as it was sent, sums are exact |
 //! | `auth` | who needs the token, and where the public one is refused |
@@ -24,6 +25,7 @@
 mod analytics;
 mod auth;
 mod bad_input;
+mod distri;
 mod documented;
 mod every_route;
 mod exposition;

@@ -2,6 +2,7 @@
 
 use super::{Run, explain, parse_listener, parse_peer};
 use crate::config::{self, FileConfig};
+use crate::distri;
 use crate::node::Reloader;
 use crate::options::NodeOptions;
 use anyhow::{Context, bail};
@@ -76,6 +77,7 @@ pub(super) fn merge(run: Run, file: FileConfig) -> anyhow::Result<NodeOptions> {
     options.rate_limit = run.rate_limit.or(rate);
     options.mode = run.mode.unwrap_or_default();
     options.settings = settings(file.apps, run.metrics_folder.or(here(options.profile)), run.engine);
+    distri::open(&mut options);
     if let Some(ms) = file.request_deadline_ms {
         options.request_deadline = Duration::from_millis(ms);
     }

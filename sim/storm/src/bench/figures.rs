@@ -6,6 +6,7 @@
 //! that is busy is busy for both. Each is asked where it is fastest: our workers, and etcd's leader.
 
 mod cluster;
+mod distri;
 mod etcd;
 mod failover;
 mod http;
@@ -36,12 +37,14 @@ pub enum Figure {
     Query,
     /// Time from `kill -9` of a leader to the next acknowledged write.
     Failover,
+    /// Distri's two tests on clouds of 4 and of 6 nodes: images and documents that failed.
+    Distri,
 }
 
 impl Figure {
     /// All of them, in the order of the table.
-    pub const ALL: [Figure; 5] =
-        [Figure::Ingest, Figure::Writes, Figure::Reads, Figure::Query, Figure::Failover];
+    pub const ALL: [Figure; 6] =
+        [Figure::Ingest, Figure::Writes, Figure::Reads, Figure::Query, Figure::Failover, Figure::Distri];
 
     fn measure(self, place: &Place, options: &FiguresOptions) -> anyhow::Result<Row> {
         match self {
@@ -50,6 +53,7 @@ impl Figure {
             Figure::Reads => reads::measure(place, options),
             Figure::Query => query::measure(place),
             Figure::Failover => failover::measure(place, options),
+            Figure::Distri => distri::measure(place),
         }
     }
 }

@@ -5,11 +5,13 @@
 //! | [`raftmetrics`] | append to series, read values and aggregates | durability, exactly once, conservation, real-time reads, append order |
 //! | [`metricstream`] | post batches, count, read windows and statistics | durability, exactly once, conservation, real-time reads |
 //! | [`raft3d`] | open shops, print jobs, move the leadership | linearizability of each shop, conservation of weights, durability |
+//! | [`distri`] | fill shelves with documents, change and delete them, by ranges too; encrypt | linearizability of each shelf, durability, exactly once, conservation |
 //! | [`analytics`] | insert in three forms, ask for averages | durability, exactly once, conservation, real-time reads |
 //!
 //! A new one is a file here, a line in [`SYSTEMS`], and a scenario of its name in [`crate::scenario`].
 
 pub mod analytics;
+pub mod distri;
 pub mod metricstream;
 pub mod raft3d;
 pub mod raftmetrics;
@@ -151,6 +153,7 @@ pub const SYSTEMS: &[(&str, Make)] = &[
     ("metricstream", metricstream::make),
     ("raft3d", raft3d::make),
     ("analytics", analytics::make),
+    ("distri", distri::make),
 ];
 
 /// The system of that name; the first one if there is none.
