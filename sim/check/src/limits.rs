@@ -10,7 +10,7 @@
 
 use crate::violation::{Findings, Judge, Violation, time};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 /// The limit that was in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,39 +39,56 @@ pub struct Admission {
     pub client: String,
     /// Who counted: a node in one of its lives.
     pub counter: String,
-    /// When, in simulated nanoseconds.
-    pub at_ns: u64,
+    /// Not before this, in simulated nanoseconds: when it was sent, if nothing better is known.
+    pub from_ns: u64,
+    /// Not after this: when its answer came.
+    pub to_ns: u64,
 }
 
-/// Judges admissions, in any order.
+/// Judges admissions, in any order. Says nothing where it is not certain that they lie close together.
 pub fn judge_limits(rate: &Rate, admissions: &[Admission]) -> Vec<Violation> {
     let mut findings = Findings::new(Judge::Limits);
-    let mut of: BTreeMap<(&str, &str), Vec<u64>> = BTreeMap::new();
+    let mut of: BTreeMap<(&str, &str), Vec<(u64, u64)>> = BTreeMap::new();
     for admission in admissions {
-        of.entry((&admission.client, &admission.counter)).or_default().push(admission.at_ns);
+        let times = of.entry((&admission.client, &admission.counter)).or_default();
+        times.push((admission.from_ns, admission.to_ns));
     }
-    let shortest_ns = rate.shortest_ns();
-    for ((client, counter), mut times) in of {
-        times.sort_unstable();
-        // One more than the limit must not fit into a window.
-        for too_many in times.windows(rate.limit + 1) {
-            let (first, last) = (too_many[0], too_many[rate.limit]);
-            if last - first < shortest_ns {
-                findings.add(Some(last), || {
-                    let Rate { limit, window_ns, drift_ppm_max } = rate;
-                    format!(
-                        "{counter} let {client} in {} times between {} and {}; allowed are {limit} in {} ms \
-                         on a clock at most {drift_ppm_max} ppm fast",
-                        limit + 1,
-                        time(first),
-                        time(last),
-                        window_ns / 1_000_000,
-                    )
-                });
-            }
+    for ((client, counter), times) in of {
+        for (first, last) in too_close(times, rate) {
+            findings.add(Some(last), || {
+                let Rate { limit, window_ns, drift_ppm_max } = rate;
+                format!(
+                    "{counter} let {client} in {} times between {} and {}; allowed are {limit} in {} ms \
+                     on a clock at most {drift_ppm_max} ppm fast",
+                    limit + 1,
+                    time(first),
+                    time(last),
+                    window_ns / 1_000_000,
+                )
+            });
         }
     }
     findings.into_vec()
+}
+
+/// Where one more than the limit fits into a window: begin and end of each such time, the earliest first.
+fn too_close(mut times: Vec<(u64, u64)>, rate: &Rate) -> Vec<(u64, u64)> {
+    times.sort_unstable_by(|one, other| other.cmp(one));
+    // Of all that begin no earlier than the one looked at: the earliest ends, one more than the limit.
+    let mut ends = BinaryHeap::new();
+    let mut found = Vec::new();
+    for (from, to) in times {
+        ends.push(to);
+        if ends.len() > rate.limit + 1 {
+            ends.pop();
+        }
+        let last = ends.peek().copied().unwrap_or(to);
+        if ends.len() > rate.limit && last.saturating_sub(from) < rate.shortest_ns() {
+            found.push((from, last));
+        }
+    }
+    found.reverse();
+    found
 }
 
 #[cfg(test)]
@@ -81,9 +98,12 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn admissions(client: &str, counter: &str, times_ms: &[u64]) -> Vec<Admission> {
-        let admission =
-            |ms: &u64| Admission { client: client.into(), counter: counter.into(), at_ns: ms * MS };
-        times_ms.iter().map(admission).collect()
+        times_ms.iter().map(|ms| within(client, counter, *ms, *ms)).collect()
+    }
+
+    fn within(client: &str, counter: &str, from_ms: u64, to_ms: u64) -> Admission {
+        let (from_ns, to_ns) = (from_ms * MS, to_ms * MS);
+        Admission { client: client.into(), counter: counter.into(), from_ns, to_ns }
     }
 
     fn rate(drift_ppm_max: u64) -> Rate {
@@ -102,6 +122,16 @@ mod tests {
         assert_eq!(found.len(), 2, "and 950, 1200, 1500");
         // A fast clock excuses a tenth, not more.
         assert_eq!(judge_limits(&rate(100_000), &admissions("c", "n", &[0, 0, 909])).len(), 1);
+    }
+
+    #[test]
+    fn what_took_long_may_have_been_let_in_at_any_time_meanwhile() {
+        let one = |from, to| within("c", "n", from, to);
+        // Three that may lie a second apart, and three that cannot, beside a fourth that took long.
+        assert_eq!(judge_limits(&rate(0), &[one(0, 1), one(10, 900), one(20, 1000)]), []);
+        let found = judge_limits(&rate(0), &[one(0, 5000), one(0, 1), one(10, 900), one(20, 999)]);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].evidence.contains("3 times between t=0.000 s and t=0.999 s"), "{found:?}");
     }
 
     #[test]

@@ -86,7 +86,7 @@ const MEASURED: [&str; 7] =
 const CLIENTS: u64 = 3;
 
 /// Knobs of a plan: name, smallest and largest value that a plan may set.
-const KNOBS: [(&str, u64, u64); 11] = [
+const KNOBS: [(&str, u64, u64); 12] = [
     ("workers", 1, 9),
     ("partitions", 1, 16),
     ("clients", 1, 16),
@@ -100,6 +100,8 @@ const KNOBS: [(&str, u64, u64); 11] = [
     ("first_format", 1, replica::bootstrap::FORMAT as u64),
     // 1: MetricStream's points are written to metrics.jsonl, too.
     ("export", 0, 1),
+    // What MetricStream takes of one client on one node; without it there is no limit.
+    ("posts_per_second", 1, 1000),
 ];
 
 impl Scenario {
@@ -124,6 +126,13 @@ impl Scenario {
         };
         let mut rng = Rng::numbered(seed, Purpose::Plan, 2);
         rng.chance(chance).then(|| rng.between(1, u64::from(replica::bootstrap::FORMAT) - 1))
+    }
+
+    /// What a client of MetricStream may post to a node in a second, in some of the seeds: a little less than
+    /// it would like to.
+    fn posts_per_second(&self, seed: u64) -> Option<u64> {
+        let mut rng = Rng::numbered(seed, Purpose::Plan, 3);
+        (self.system == "metricstream" && rng.chance(0.4)).then(|| rng.between(1, 4))
     }
 
     /// The same scenario with other faults.
@@ -162,6 +171,9 @@ impl Scenario {
         }
         if self.system == "metricstream" {
             knobs.insert("export".into(), 1);
+        }
+        if let Some(limit) = self.posts_per_second(seed) {
+            knobs.insert("posts_per_second".into(), limit);
         }
         let mut plan =
             Plan { scenario: self.name.into(), seed, duration_ms, world, knobs, faults: Vec::new() };
@@ -302,8 +314,15 @@ impl Knobs {
         options.token = TOKEN.into();
         options.request_deadline = Duration::from_secs(2);
         options.tuning = self.tuning();
+        let mut settings = serde_json::Map::new();
         if self.get("export", 0) == 1 {
-            options.settings.insert("metricstream".into(), serde_json::json!({ "export": true }));
+            settings.insert("export".into(), true.into());
+        }
+        if let limit @ 1.. = self.get("posts_per_second", 0) {
+            settings.insert("rate_limit".into(), format!("{limit}/s").into());
+        }
+        if !settings.is_empty() {
+            options.settings.insert("metricstream".into(), settings.into());
         }
         if self.system == "distri" {
             // The byte protocol, which others' clients do not use.

@@ -56,8 +56,10 @@ async fn hammer() {
 }
 
 fn broken(admitted: &Admitted, drift_ppm_max: u64) -> usize {
-    let admission =
-        |at_ns: &u64| Admission { client: "hammer".into(), counter: "limited".into(), at_ns: *at_ns };
+    let admission = |at: &u64| {
+        let (client, counter) = ("hammer".into(), "limited".into());
+        Admission { client, counter, from_ns: *at, to_ns: *at }
+    };
     let admissions: Vec<_> = admitted.lock().unwrap().iter().map(admission).collect();
     judge_limits(&Rate { limit: 10, window_ns: 1_000_000_000, drift_ppm_max }, &admissions).len()
 }

@@ -74,7 +74,6 @@ impl Driver {
             Some(tombstone) => tombstone.revived(spec),
         };
         if let Some(kept) = &kept {
-            rt::reachable!("create: a replica came back to a group that it had left");
             rt::always!(
                 (record.term, record.vote, record.promise) == (kept.term, kept.vote, kept.promise),
                 "create: who comes back to a group keeps its vote and its promise",

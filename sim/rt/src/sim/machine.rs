@@ -304,6 +304,12 @@ impl World {
         self.state().machines[id.index()].running
     }
 
+    /// How many processes have ended at an address so far: what tells one life of a node from the next.
+    pub fn deaths_at(&self, ip: IpAddr) -> u32 {
+        let state = self.state();
+        state.machines.iter().find(|machine| machine.ip == ip).map_or(0, |machine| machine.incarnation)
+    }
+
     /// What the disk of a machine did so far.
     pub fn disk_counters(&self, id: MachineId) -> disk::Counters {
         self.state().machines[id.index()].disk.counters()

@@ -2,10 +2,11 @@
 //! and statistics read back.
 //!
 //! Judged: what is acknowledged is counted exactly once in its series, points and windows agree with each
-//! other, and the statistics are what the answers add up to.
+//! other, the statistics are what the answers add up to, and where posts are limited nobody gets more.
 
 mod export;
 mod judge;
+mod limits;
 
 use super::{Boxed, Deed, Seat, System, json_lines, keep};
 use crate::aftermath::{PAUSE, RECOVERY};
@@ -17,6 +18,7 @@ use client::Problem;
 use client::metricstream::{BatchAnswer, QueryAnswer, RollupAnswer, Stats, Value};
 use http::{Method, Request};
 use judge::Final;
+use limits::Admissions;
 use rt::sim::World;
 use rt::sim::rng::Rng;
 use rt::time::{self, Instant};
@@ -73,6 +75,7 @@ pub struct MetricStream {
     found: Arc<OnceLock<Final>>,
     /// True if nodes write metrics.jsonl.
     exported: bool,
+    admissions: Arc<Admissions>,
 }
 
 pub(super) fn make(world: &Arc<World>, knobs: &Knobs) -> Arc<dyn System> {
@@ -83,6 +86,7 @@ pub(super) fn make(world: &Arc<World>, knobs: &Knobs) -> Arc<dyn System> {
         series: (0..knobs.get("series", 6)).map(|n| format!("stream-{n}")).collect(),
         next_value: Arc::new(AtomicU64::new(1)),
         found: Arc::default(),
+        admissions: Admissions::new(world, knobs.get("posts_per_second", 0)),
     })
 }
 
@@ -92,7 +96,8 @@ impl System for MetricStream {
     }
 
     fn collect(&self, seat: Seat) -> Boxed<bool> {
-        keep(self.clone().read_everything(Http::new(seat.endpoints, seat.token)), self.found.clone())
+        let http = self.http(seat.endpoints, seat.token, seat.number);
+        keep(self.clone().read_everything(http), self.found.clone())
     }
 
     fn judge(&self) -> Vec<Violation> {
@@ -102,6 +107,7 @@ impl System for MetricStream {
         if let Some(found) = found.filter(|_| self.exported) {
             violations.extend(judge::exports(found));
         }
+        violations.extend(self.admissions.judge());
         violations
     }
 
@@ -119,11 +125,17 @@ impl System for MetricStream {
 const PATIENCE: Duration = Duration::from_secs(3);
 
 impl MetricStream {
+    fn http(&self, endpoints: Vec<String>, token: String, client: u32) -> Http {
+        let http = rt::http::Client::new(rt::http::ClientOptions::default());
+        let admissions = self.admissions.clone();
+        Http { http, endpoints, token, next: AtomicU64::new(0), client, admissions }
+    }
+
     async fn run(self, seat: Seat) {
         let Seat { number: client, mut endpoints, token, mut rng, pause, stop } = seat;
         let first = rng.below(endpoints.len() as u64) as usize;
         endpoints.rotate_left(first);
-        let http = Http::new(endpoints, token);
+        let http = self.http(endpoints, token, client);
         while !stop.load(Ordering::Relaxed) {
             time::sleep(rng.duration(pause / 2, pause * 3 / 2)).await;
             if rng.chance(0.7) {
@@ -266,14 +278,11 @@ struct Http {
     endpoints: Vec<String>,
     token: String,
     next: AtomicU64,
+    client: u32,
+    admissions: Arc<Admissions>,
 }
 
 impl Http {
-    fn new(endpoints: Vec<String>, token: String) -> Self {
-        let http = rt::http::Client::new(rt::http::ClientOptions::default());
-        Http { http, endpoints, token, next: AtomicU64::new(0) }
-    }
-
     async fn send<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -294,6 +303,7 @@ impl Http {
         let refused = |text: String| Failure::Refused(text);
         let request = request.body(body).map_err(|error| refused(error.to_string()))?;
         let host = &self.endpoints[turn % self.endpoints.len()];
+        let posted = (request.method() == Method::POST).then(|| self.admissions.sent(self.client, host));
         let response = self.http.send(host, request, patience).await.map_err(|error| {
             if error.may_have_arrived() {
                 Failure::Unknown(error.to_string())
@@ -302,6 +312,9 @@ impl Http {
             }
         })?;
         if response.status().is_success() {
+            if let Some(posted) = posted {
+                self.admissions.answered(posted);
+            }
             return serde_json::from_slice(response.body())
                 .map_err(|error| Failure::Unknown(error.to_string()));
         }

@@ -1,6 +1,7 @@
 //! A replica that comes back to a group which it had left, and still keeps what it promised there.
 
 use super::town::{CHANGE, SECOND, stories};
+use rt::sim::World;
 use rt::time;
 use serde_json::Value;
 
@@ -18,6 +19,12 @@ fn a_replica_that_comes_back_keeps_its_promise() {
         town.api("DELETE", "/cluster/members/5", Value::Null).await;
         town.settled(&[1, 2, 3, 4], CHANGE).await;
         time::sleep(SECOND).await;
+        let came_back = |world: &World| {
+            let sites = world.site_counts();
+            let site = sites.iter().find(|count| count.site.name().starts_with("create: who comes back"));
+            site.is_some_and(|count| count.evaluated > 0)
+        };
+        assert!(came_back(&town.world), "nobody came back to a group that it had left");
         town.close().await;
     });
 }

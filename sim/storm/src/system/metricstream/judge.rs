@@ -5,9 +5,7 @@
 //! was acknowledged and that plus what nobody knows. *Real-time reads*: a count is not below what was
 //! acknowledged before it began, nor above what was sent before it ended.
 //!
-//! The copies in `metrics.jsonl` hold every point once, see [`exports`].
-//!
-//! Leaves out requests over the limit: no limit is set here.
+//! The copies in `metrics.jsonl` hold every point once, see [`exports`]. Limits of posts are judged in `limits`.
 
 use super::export::Export;
 use super::{Answer, Call, windows_of};
