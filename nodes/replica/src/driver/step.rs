@@ -195,7 +195,11 @@ impl Driver {
             } else {
                 match group.raw.propose(Vec::new(), batch.encode()) {
                     Ok(()) => None,
-                    // The limit of uncommitted bytes, or a hand-over of leadership under way.
+                    // Leadership is being handed over: in a moment another one takes it.
+                    Err(_) if group.raw.raft.lead_transferee.is_some() => {
+                        Some(Response::Refused(Refusal::NotLeader { leader: None }))
+                    }
+                    // The limit of uncommitted bytes.
                     Err(_) => Some(Response::Refused(Refusal::Busy)),
                 }
             };
