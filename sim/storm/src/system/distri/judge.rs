@@ -55,7 +55,9 @@ fn acknowledged(history: &[Done], stored: &Stored) -> Vec<Violation> {
             continue;
         };
         let of_shelf = || history.iter().filter(|other| other.call.shelf == operation.call.shelf);
-        let ended = |other: &Done| other.end_ns.is_some_and(|end| end < operation.begin_ns);
+        // What nobody knows the outcome of may happen at any time after.
+        let known = |other: &Done| matches!(other.outcome, Outcome::Ok(_) | Outcome::Rejected(_));
+        let ended = |other: &Done| known(other) && other.end_ns.is_some_and(|end| end < operation.begin_ns);
         let deleted = of_shelf().any(|other| may_delete(other, *number) && !ended(other));
         if deleted {
             continue;

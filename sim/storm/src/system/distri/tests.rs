@@ -108,3 +108,14 @@ fn the_end_must_add_up() {
     wrong.counted.insert("s".into(), 3);
     assert_eq!(judges(&wrong), [Judge::Conservation]);
 }
+
+#[test]
+fn what_nobody_knows_may_still_happen_later() {
+    let mut history =
+        story(&[(What::Open, Said::Done), (What::Close, Said::Done), (What::Add(9), Said::Done)]);
+    history[1].outcome = Outcome::Unknown("no answer".into());
+    assert_eq!(judge(&history, &stored(&[])), [], "it was closed after the document came");
+    assert_eq!(judge(&history, &stored(&[(9, 0)])), []);
+    history[1].outcome = Outcome::Rejected("not the leader".into());
+    assert_eq!(judge(&history, &stored(&[]))[0].judge, Judge::Durability);
+}
