@@ -15,6 +15,8 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(5);
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// How long whoever was asked may still answer once another one leads.
+const LAST_WORD: Duration = Duration::from_millis(200);
 
 /// What came of one attempt.
 pub(super) enum Attempt {
@@ -136,10 +138,13 @@ impl Routes {
                 }
             }
         };
+        let mut asked = std::pin::pin!(self.ask(node, request, patience));
         rt::select! {
-            attempt = self.ask(node, request, patience) => attempt,
-            () = another_leads => Attempt::Lost,
+            attempt = asked.as_mut() => return attempt,
+            () = another_leads => {}
         }
+        // One that was deposed in peace soon hears from its successor what became of what it was told.
+        time::timeout(LAST_WORD, asked).await.unwrap_or(Attempt::Lost)
     }
 
     async fn ask(&self, node: NodeId, request: Request, patience: Duration) -> Attempt {
