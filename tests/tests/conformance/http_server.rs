@@ -3,7 +3,8 @@
 use crate::arms::Place;
 use crate::http_client::{DEADLINE, client, get_request, serving};
 use axum::Router;
-use axum::routing::get;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
 use rt::http::{RequestError, ServeOptions, Server, serve};
 use rt::net::{TcpListener, TcpStream};
 use rt::task::spawn;
@@ -17,6 +18,8 @@ use tokio::sync::Notify;
 both_arms! {
     half_a_head_does_not_hold_a_connection,
     nonsense_is_answered_as_such,
+    an_answer_before_the_end_of_a_body_is_heard,
+    who_sends_for_ever_is_left,
     requests_on_one_connection_are_answered_in_turn,
     too_many_connections_wait,
     a_graceful_end_waits_for_requests_under_way,
@@ -76,6 +79,40 @@ async fn nonsense_is_answered_as_such(place: Place) {
     let said = rest(&mut stream).await;
     assert!(said.starts_with("HTTP/1.1 400"), "{said:?}");
     client().send(&address, get_request("/hello"), DEADLINE).await.unwrap();
+}
+
+/// A router that refuses without a look at the body.
+fn refusing() -> Router {
+    Router::new().route("/refused", post(async || (StatusCode::PAYLOAD_TOO_LARGE, [("connection", "close")])))
+}
+
+async fn an_answer_before_the_end_of_a_body_is_heard(place: Place) {
+    let (_server, address) = serving(&place, refusing()).await;
+    for len in [100_000, 3 << 20] {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        let head = format!("POST /refused HTTP/1.1\r\nhost: x\r\ncontent-length: {len}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // Sent in pieces, long after the answer, as by somebody who looks only when all is sent.
+        for piece in vec![b'x'; len].chunks(64 << 10) {
+            stream.write_all(piece).await.unwrap();
+            sleep(Duration::from_millis(2)).await;
+        }
+        let said = rest(&mut stream).await;
+        assert!(said.starts_with("HTTP/1.1 413"), "{len} bytes: {said:?}");
+    }
+}
+
+async fn who_sends_for_ever_is_left(place: Place) {
+    let (_server, address) = serving(&place, refusing()).await;
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    let head = "POST /refused HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let forever = async {
+        while stream.write_all(b"1\r\nx\r\n").await.is_ok() {
+            sleep(Duration::from_millis(50)).await
+        }
+    };
+    timeout(DEADLINE, forever).await.expect("the connection stays open");
 }
 
 async fn requests_on_one_connection_are_answered_in_turn(place: Place) {

@@ -1,6 +1,7 @@
 //! HTTP/1.1 as real bytes over [`crate::net`]: servers for axum routers and a pooled client.
 
 mod client;
+mod connection;
 mod server;
 mod threads;
 mod timer;

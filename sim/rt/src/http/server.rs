@@ -1,18 +1,16 @@
 //! Serving an axum `Router`, with limits on slow headers and on connections, and a graceful end.
 
+use super::connection::serve_connection;
 use super::timer::Timer;
 use crate::net::{TcpListener, TcpStream};
 use crate::profile::{Section, measure};
 use crate::{task, time};
 use axum::Router;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
-use tower::Service as _;
 
 /// Limits of a server.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +77,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
             Ok((stream, peer)) => {
                 let shared = shared.clone();
                 task::spawn(async move {
-                    measure(Section::Http, serve_connection(stream, peer, &shared)).await;
+                    measure(Section::Http, serve_one(stream, peer, &shared)).await;
                     drop(slot);
                 });
             }
@@ -89,32 +87,21 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn serve_connection(stream: TcpStream, peer: SocketAddr, shared: &Shared) {
-    let service = service_fn(|mut request: hyper::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(PeerAddr(peer));
-        // Cloning a router copies one pointer; calling it needs it mutable.
-        shared.router.clone().call(request)
-    });
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(Timer)
+async fn serve_one(stream: TcpStream, peer: SocketAddr, shared: &Shared) {
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(Timer)
         .header_read_timeout(shared.options.header_read_timeout)
         // Who has sent a whole request and closed its side still waits for the answer.
-        .half_close(true)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let end = shared.end.notified();
-    let mut end = std::pin::pin!(end);
-    // Registered before the look at the flag, so that no end slips through between them.
-    end.as_mut().enable();
-    if !shared.ending.load(Ordering::SeqCst) {
-        // An error here is the peer's: a broken request or a lost connection. hyper has answered it.
-        crate::select! {
-            _ = connection.as_mut() => return,
-            () = end => {}
+        .half_close(true);
+    let end = async {
+        let mut told = std::pin::pin!(shared.end.notified());
+        // Registered before the look at the flag, so that no end slips through between them.
+        told.as_mut().enable();
+        if !shared.ending.load(Ordering::SeqCst) {
+            told.await;
         }
-    }
-    connection.as_mut().graceful_shutdown();
-    let _ = connection.await;
+    };
+    serve_connection(&http, stream, peer, &shared.router, end).await;
 }
 
 impl Server {

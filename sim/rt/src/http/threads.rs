@@ -5,19 +5,16 @@
 //! For real they are threads of the operating system. In a simulation they are tasks that serve in the same
 //! way: who waits for whom is the same.
 
-use super::server::PeerAddr;
+use super::connection::serve_connection;
 use super::timer::Timer;
 use crate::net::{Detached, TcpListener, TcpStream};
 use crate::{task, time};
 use axum::Router;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 use tokio::sync::watch;
-use tower::Service as _;
 
 /// How long a connection may take for its one request and the answer, and how long a graceful end waits.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -103,18 +100,13 @@ async fn serve_in_turn(listener: Arc<TcpListener>, router: Router, mut ending: w
     }
 }
 
-async fn serve_one(stream: TcpStream, peer: SocketAddr, router: &Router) -> hyper::Result<()> {
-    let service = service_fn(|mut request: hyper::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(PeerAddr(peer));
-        router.clone().call(request)
-    });
-    hyper::server::conn::http1::Builder::new()
-        .timer(Timer)
+async fn serve_one(stream: TcpStream, peer: SocketAddr, router: &Router) {
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(Timer)
         .keep_alive(false)
         // Who has sent a whole request and closed its side still waits for the answer.
-        .half_close(true)
-        .serve_connection(TokioIo::new(stream), service)
-        .await
+        .half_close(true);
+    serve_connection(&http, stream, peer, router, std::future::pending()).await;
 }
 
 impl Threads {
