@@ -24,6 +24,18 @@ pub type Measure = for<'a> fn(&'a Cluster, &'a mut Registry) -> Borrowing<'a>;
 /// Work beside the requests.
 pub type Service = fn(Cluster) -> Borrowing<'static>;
 
+/// An address that an app cannot listen on.
+#[derive(Debug)]
+pub struct BindError {
+    /// The address.
+    pub address: String,
+    /// What the system says.
+    pub source: std::io::Error,
+}
+
+/// Opens what an app listens on beside the API.
+pub type Bind = for<'a> fn(&'a Cluster) -> Pin<Box<dyn Future<Output = Result<(), BindError>> + Send + 'a>>;
+
 /// Looks at settings.
 pub type CheckSettings = fn(&Cluster) -> Result<(), String>;
 
@@ -42,6 +54,8 @@ pub struct App {
     pub routes: fn() -> Router<Cluster>,
     /// Adds its measurements to a scrape.
     pub measure: Option<Measure>,
+    /// Opens what it listens on beside the API, before the node counts as started.
+    pub bind: Option<Bind>,
     /// What it does beside answering, for as long as the node runs. It is dropped with the node.
     pub service: Option<Service>,
     /// Refuses a table of the configuration file that makes no sense; the text says what is allowed.

@@ -3,6 +3,7 @@
 use crate::life::{Life, LifeError};
 use crate::options::{NodeOptions, OptionsError};
 use apps::APPS;
+use apps::app::BindError;
 use apps::cluster::{Cluster, ClusterOptions};
 use apps::http::router::router;
 use replica::NodeId;
@@ -130,6 +131,10 @@ pub async fn start_on(options: NodeOptions, api: TcpListener, peer: TcpListener)
         let server = rt::http::serve(listener, router(open), options.http).map_err(failed)?;
         tracing::info!(listen = %server.local_addr(), %profile, "another listener");
         more.push(server);
+    }
+    for bind in APPS.iter().filter_map(|app| app.bind) {
+        let failed = |BindError { address, source }| StartError::Listen { address, source };
+        bind(&cluster).await.map_err(failed)?;
     }
     let (stop, stopped) = oneshot::channel();
     let life = task::spawn(life.live(first, stopped));

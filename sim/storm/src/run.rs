@@ -209,7 +209,7 @@ async fn drive(world: Arc<World>, plan: Plan, knobs: Knobs, found: Found) -> Fac
     };
     let judge_machine = client_machines[0];
     let nemesis = nemesis(&world, &watch, machines.clone());
-    let nemesis = nemesis.with_atlas(atlas(&world, &plan, &aftermath, judge_machine));
+    let nemesis = nemesis.with_atlas(atlas(&world, &plan, &knobs, &aftermath, judge_machine));
     let clients = client_names(knobs.clients()).into_iter().zip(client_machines[1..].iter().copied());
     let nemesis = nemesis.with_clients(clients.collect());
     supervise(nemesis.clone(), watch.clone(), machines.clone(), endings);
@@ -281,7 +281,10 @@ fn nemesis(world: &Arc<World>, watch: &Arc<Watch>, machines: BTreeMap<String, Ma
 
 /// Lets the nemesis damage a machine when all others are full members. Somebody has to look for that; who
 /// plans no damage need not.
-fn atlas(world: &Arc<World>, plan: &Plan, aftermath: &Aftermath, from: MachineId) -> Atlas {
+fn atlas(world: &Arc<World>, plan: &Plan, knobs: &Knobs, aftermath: &Aftermath, from: MachineId) -> Atlas {
+    if knobs.is_alone() {
+        return Atlas::without_copies();
+    }
     let membership = Membership::default();
     if plan.faults.iter().any(|fault| fault.kind.damages()) {
         world.spawn_on(from, membership.clone().look(aftermath.clone()));

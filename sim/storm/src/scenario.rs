@@ -2,6 +2,7 @@
 
 use replica::NodeId;
 use rt::sim::rng::{Purpose, Rng};
+use server::modes::Mode;
 use server::options::Tuning;
 use server::{NodeOptions, Role};
 use std::collections::BTreeMap;
@@ -86,8 +87,9 @@ const MEASURED: [&str; 7] =
 const CLIENTS: u64 = 3;
 
 /// Knobs of a plan: name, smallest and largest value that a plan may set.
-const KNOBS: [(&str, u64, u64); 12] = [
-    ("workers", 1, 9),
+const KNOBS: [(&str, u64, u64); 13] = [
+    // 0: a node alone, see `mode`.
+    ("workers", 0, 9),
     ("partitions", 1, 16),
     ("clients", 1, 16),
     ("operations_per_second", 1, 1000),
@@ -102,7 +104,12 @@ const KNOBS: [(&str, u64, u64); 12] = [
     ("export", 0, 1),
     // What MetricStream takes of one client on one node; without it there is no limit.
     ("posts_per_second", 1, 1000),
+    // How the API is served: its place in `MODES`. All but the first are those of a node alone.
+    ("mode", 0, MODES.len() as u64 - 1),
 ];
+
+/// Modes of the scaling journey, as the knob `mode` counts them.
+const MODES: [Mode; 4] = [Mode::Cluster, Mode::Sequential, Mode::Threads, Mode::Async];
 
 impl Scenario {
     /// The scenario of that name.
@@ -133,6 +140,12 @@ impl Scenario {
     fn posts_per_second(&self, seed: u64) -> Option<u64> {
         let mut rng = Rng::numbered(seed, Purpose::Plan, 3);
         (self.system == "metricstream" && rng.chance(0.4)).then(|| rng.between(1, 4))
+    }
+
+    /// The mode of some of MetricStream's seeds: that of a node alone.
+    fn mode(&self, seed: u64) -> Option<u64> {
+        let mut rng = Rng::numbered(seed, Purpose::Plan, 4);
+        (self.system == "metricstream" && rng.chance(0.2)).then(|| rng.between(1, MODES.len() as u64 - 1))
     }
 
     /// The same scenario with other faults.
@@ -174,6 +187,9 @@ impl Scenario {
         }
         if let Some(limit) = self.posts_per_second(seed) {
             knobs.insert("posts_per_second".into(), limit);
+        }
+        if let Some(mode) = self.mode(seed) {
+            knobs.extend([("mode".into(), mode), ("workers".into(), 0)]);
         }
         let mut plan =
             Plan { scenario: self.name.into(), seed, duration_ms, world, knobs, faults: Vec::new() };
@@ -260,6 +276,11 @@ impl Knobs {
             }
         }
         let knobs = Knobs { values: plan.knobs.clone(), system: Scenario::system_of(plan) };
+        if knobs.is_alone() != knobs.mode().is_alone() {
+            let key = world::plan::Key { fault: None, path: "knobs.workers".into() };
+            let allowed = if knobs.is_alone() { "1 to 9 in mode 0" } else { "0 in modes 1 to 3" };
+            return Err(PlanError::Range { key, found: knobs.workers(), allowed: allowed.into() });
+        }
         let machines = [machine_names(knobs.workers()), client_names(knobs.clients())].concat();
         plan.check(&machines, &KNOBS.map(|(name, ..)| name))?;
         Ok(knobs)
@@ -273,6 +294,17 @@ impl Knobs {
     /// Number of workers.
     pub fn workers(&self) -> u64 {
         self.get("workers", 3)
+    }
+
+    /// How the API is served.
+    fn mode(&self) -> Mode {
+        let place = usize::try_from(self.get("mode", 0)).unwrap_or(usize::MAX);
+        MODES.get(place).copied().unwrap_or_default()
+    }
+
+    /// True if there is one node and nobody else.
+    pub fn is_alone(&self) -> bool {
+        self.workers() == 0
     }
 
     /// Number of clients.
@@ -308,12 +340,17 @@ impl Knobs {
     /// Options of node `id`, but for its observer.
     pub fn node_options(&self, id: NodeId) -> NodeOptions {
         let peers = self.nodes().into_iter().map(|id| (id, format!("{}:9090", ip_of(id)))).collect();
-        let role = if id == 1 { Role::Control } else { Role::Worker };
+        let role = match id {
+            1 if self.is_alone() => Role::All,
+            1 => Role::Control,
+            _ => Role::Worker,
+        };
         let mut options = NodeOptions::new(id, role, &api_of(id), peers, "/data".into());
         options.partitions = u32::try_from(self.get("partitions", 4)).unwrap_or(4);
         options.token = TOKEN.into();
         options.request_deadline = Duration::from_secs(2);
         options.tuning = self.tuning();
+        options.mode = self.mode();
         let mut settings = serde_json::Map::new();
         if self.get("export", 0) == 1 {
             settings.insert("export".into(), true.into());

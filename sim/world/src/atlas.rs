@@ -41,6 +41,11 @@ impl Atlas {
         Atlas::new(Arc::new(|_| Some(0)))
     }
 
+    /// An atlas for a system without copies: no machine may lose what it had made durable.
+    pub fn without_copies() -> Self {
+        Atlas::new(Arc::new(|_| None))
+    }
+
     /// Asks whether `machine` may be damaged now, and takes the permission if so.
     pub fn permit(&mut self, machine: &str) -> bool {
         let identity = (self.membership)(machine);
@@ -112,6 +117,11 @@ mod tests {
             *id.lock().unwrap() = Some(successor);
         }
         assert!(atlas.permit("b"));
+    }
+
+    #[test]
+    fn without_copies_nothing_is_damaged() {
+        assert!(!Atlas::without_copies().permit("a"));
     }
 
     #[test]

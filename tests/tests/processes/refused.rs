@@ -86,6 +86,12 @@ fn addresses_and_folders_that_cannot_be_used() {
         assert_eq!(code, Some(2), "{stderr}");
         assert!(stderr.contains(what) && stderr.contains(&address), "{flag}: {stderr}");
     }
+    let config = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(config.path(), format!("[apps.distri]\nlisten = \"{address}\"\n")).unwrap();
+    let config = config.path().display().to_string();
+    let Finished { code, stderr, .. } = run_with(&[("--config", Some(&config))]);
+    assert_eq!(code, Some(2), "the byte protocol: {stderr}");
+    assert!(stderr.contains("cannot listen on") && stderr.contains(&address), "{stderr}");
     let Finished { code, stderr, .. } = run(NODE, &["dev", "--listen", &address], PATIENCE);
     assert!(code == Some(2) && stderr.contains(&address), "{stderr}");
     let file = tempfile::NamedTempFile::new().unwrap();

@@ -46,6 +46,7 @@ mod machines;
 mod membership;
 mod plans;
 mod raft3d;
+mod serving_modes;
 mod sites;
 mod snapshot_crashes;
 mod stage;

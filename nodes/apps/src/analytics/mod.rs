@@ -30,6 +30,7 @@ pub static APP: App = App {
     machine: || Box::new(State::default()),
     routes: routes::routes,
     measure: None,
+    bind: None,
     service: sql::SERVICE,
     check_settings: Some(settings::check),
     openapi: Some(include_str!("openapi.json")),

@@ -8,6 +8,7 @@ use super::functions::Functions;
 use super::nodes::{self, Cloud};
 use super::services;
 use crate::Auth;
+use crate::app::BindError;
 use crate::cluster::Cluster;
 use crate::http::auth::is_token;
 use crate::http::error::ApiError;
@@ -106,22 +107,30 @@ fn reached(settings: &Settings, bound: SocketAddr) -> Option<String> {
     told.or_else(|| (!bound.ip().is_unspecified()).then(|| bound.to_string()))
 }
 
+/// Binds the address of the byte protocol, if there is one: a node that cannot have it does not start.
+///
+/// # Errors
+/// [`BindError`].
+pub async fn bind(cluster: &Cluster) -> Result<(), BindError> {
+    // Checked when the node started.
+    let settings: Settings = cluster.settings("distri").unwrap_or_default();
+    if let Some(address) = settings.listen {
+        let bound = TcpListener::bind(&address).await;
+        let listener = bound.map_err(|source| BindError { address, source })?;
+        cluster.own::<Cloud>().set_listener(listener);
+    }
+    Ok(())
+}
+
 /// Serves the byte protocol for as long as the node runs.
 pub async fn run(cluster: Cluster) {
     // Checked when the node started.
     let settings: Settings = cluster.settings("distri").unwrap_or_default();
-    let Some(address) = settings.listen.clone() else { return nodes::keep_time(cluster).await };
-    let keys = allowed(&settings).unwrap_or_default();
-    let listener = loop {
-        match TcpListener::bind(&address).await {
-            Ok(listener) => break listener,
-            Err(error) => {
-                tracing::error!(address, %error, "cannot listen for the byte protocol; trying again");
-                time::sleep(PAUSE).await;
-            }
-        }
+    let Some(listener) = cluster.own::<Cloud>().take_listener() else {
+        return nodes::keep_time(cluster).await;
     };
-    tracing::info!(listen = address, "byte protocol");
+    let keys = allowed(&settings).unwrap_or_default();
+    tracing::info!(listen = settings.listen, "byte protocol");
     let (connections, budget) = (Arc::new(Semaphore::new(CONNECTIONS)), Arc::new(Semaphore::new(BUDGET_KIB)));
     let tasks = TaskGroup::default();
     let bound = listener.local_addr();

@@ -31,6 +31,7 @@ pub static APP: App = App {
     machine: || Box::new(State::default()),
     routes: routes::routes,
     measure: None,
+    bind: Some(|cluster| Box::pin(listener::bind(cluster))),
     service: Some(|cluster| Box::pin(listener::run(cluster))),
     check_settings: Some(listener::check_settings),
     openapi: Some(include_str!("openapi.json")),

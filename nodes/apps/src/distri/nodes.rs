@@ -15,6 +15,7 @@ use crate::cluster::Cluster;
 use crate::http::error::ApiError;
 use client::distri::{Client, ClientOptions, NodeInfo, Request, hex, prove};
 use replica::frame::Consistency;
+use rt::net::TcpListener;
 use rt::time;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -51,6 +52,8 @@ pub struct Cloud {
     /// A peer was heard of here.
     peers: AtomicBool,
     known: Mutex<Known>,
+    /// Bound when the node started, until the byte protocol is served on it.
+    listener: Mutex<Option<TcpListener>>,
 }
 
 #[derive(Default)]
@@ -61,6 +64,16 @@ struct Known {
 }
 
 impl Cloud {
+    /// Keeps what the byte protocol is to be served on.
+    pub fn set_listener(&self, listener: TcpListener) {
+        *self.listener.lock().unwrap_or_else(PoisonError::into_inner) = Some(listener);
+    }
+
+    /// What the byte protocol is to be served on, once.
+    pub fn take_listener(&self) -> Option<TcpListener> {
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Sets the key that this node signs by; without, it draws one.
     pub fn set_secret(&self, secret: [u8; 32]) {
         // Once set it stays: the settings are read once.

@@ -36,6 +36,7 @@ pub static APP: App = App {
     machine: || Box::new(State::default()),
     routes: search::routes,
     measure: Some(|cluster, registry| Box::pin(routes::measure(cluster, registry))),
+    bind: None,
     service: Some(|cluster| Box::pin(front::serve(cluster))),
     check_settings: Some(|cluster| settings::Settings::of(cluster).map(drop)),
     openapi: Some(include_str!("openapi.json")),

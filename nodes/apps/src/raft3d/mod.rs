@@ -26,6 +26,7 @@ pub static APP: App = App {
     machine: || Box::new(State::default()),
     routes: routes::routes,
     measure: Some(|cluster, registry| Box::pin(exposition::measure(cluster, registry))),
+    bind: None,
     service: Some(|cluster| Box::pin(snapshots::run(cluster))),
     check_settings: Some(snapshots::check_settings),
     openapi: Some(include_str!("openapi.json")),

@@ -24,6 +24,7 @@ pub const APP: App = App {
     machine: || Box::new(State::default()),
     routes: routes::routes,
     measure: Some(|cluster, registry| Box::pin(exposition::measure(cluster, registry))),
+    bind: None,
     service: None,
     check_settings: None,
     openapi: Some(include_str!("openapi.json")),
