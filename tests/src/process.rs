@@ -182,6 +182,16 @@ impl Fleet {
 
     /// The same, with more arguments for every node.
     pub fn with(program: &str, folder: &Path, workers: usize, more: &[&str]) -> Self {
+        Self::build(program, folder, workers, |_| more.iter().map(ToString::to_string).collect())
+    }
+
+    /// The same, with a region for each node, the control node first.
+    pub fn in_regions(program: &str, folder: &Path, regions: &[&str]) -> Self {
+        let region = |id: usize| vec!["--region".to_owned(), regions[id - 1].to_owned()];
+        Self::build(program, folder, regions.len() - 1, region)
+    }
+
+    fn build(program: &str, folder: &Path, workers: usize, more: impl Fn(usize) -> Vec<String>) -> Self {
         let peers: Vec<String> =
             (1..=workers + 1).map(|id| format!("{id}={}", ports::free_address())).collect();
         let node = |id: usize| {
@@ -191,8 +201,8 @@ impl Fleet {
             let (number, peers) = (id.to_string(), peers.join(","));
             let arguments = ["run", "--role", role, "--id", &number, "--listen", &api, "--data", &data];
             let peers = ["--peers", &peers];
-            let arguments = arguments.iter().chain(&peers).chain(more);
-            let arguments = arguments.map(ToString::to_string).collect();
+            let arguments = arguments.iter().chain(&peers).map(ToString::to_string);
+            let arguments = arguments.chain(more(id)).collect();
             NodeProcess::new(program, arguments, &api, folder.join(format!("node-{id}.log")))
         };
         Fleet { nodes: (1..=workers + 1).map(node).collect() }

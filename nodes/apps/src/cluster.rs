@@ -138,6 +138,7 @@ impl Cluster {
             if let Some(table) = &view.table {
                 link.gateway.place_group(&table.meta);
                 link.gateway.learn(table.directory());
+                link.gateway.neighbours(table.regions.neighbours(link.node));
             }
         }
         now.view = Some(Arc::new(view));

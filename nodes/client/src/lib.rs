@@ -7,10 +7,12 @@
 //! | [`metricstream`] | the JSON of MetricStream |
 //! | [`analytics`] | the messages of Distributed Analytics: bincode, Protobuf, JSON |
 //! | [`distri`] | Distri's byte protocol, and its client |
+//! | [`discovery`] | who can be asked |
 //! | [`problem`] | the one shape of every error |
 //! | [`session`] | the client |
 
 pub mod analytics;
+pub mod discovery;
 pub mod distri;
 pub mod metricstream;
 pub mod problem;
@@ -18,6 +20,7 @@ pub mod raft3d;
 pub mod raftmetrics;
 pub mod session;
 
+pub use discovery::discover;
 pub use problem::Problem;
 pub use session::{CallError, Client, ClientOptions, Read};
 

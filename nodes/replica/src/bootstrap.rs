@@ -37,11 +37,14 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 
 /// The newest format of logs, records and commands that this version speaks. Since 2, members can change;
-/// since 3, a group holds several state machines side by side.
-pub const FORMAT: u32 = 3;
+/// since 3, a group holds several state machines side by side; since 4, members live in regions.
+pub const FORMAT: u32 = 4;
 
 /// The format since which members can change.
 pub const MEMBERS: u32 = 2;
+
+/// The format since which members live in regions.
+pub const REGIONS: u32 = 4;
 
 /// Longest wait for one answer.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -80,6 +80,9 @@ struct Dev {
     /// Number of workers (of equal peers with the profiles raft3d and distri). Without it: the profile's.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=32))]
     workers: Option<u64>,
+    /// Regions that the nodes live in, in turn: eu,us,ap
+    #[arg(long, value_delimiter = ',')]
+    regions: Vec<String>,
     /// Number of partitions of a new cluster.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
     partitions: u32,
@@ -115,6 +118,7 @@ impl Default for Dev {
         let mode = Mode::default();
         Dev {
             workers: None,
+            regions: Vec::new(),
             partitions: 4,
             profile,
             listen,
@@ -147,6 +151,9 @@ struct Run {
     /// Name, for people.
     #[arg(long)]
     name: Option<String>,
+    /// What fails together with this node: a data centre, a rack. Copies are spread over regions.
+    #[arg(long)]
+    region: Option<String>,
     /// Peer address to listen on. Without it: this node's own in --peers.
     #[arg(long)]
     peer_listen: Option<String>,
@@ -293,6 +300,7 @@ fn run_dev(dev: Dev) -> anyhow::Result<ExitCode> {
         equals: standard.equals || dev.mode.is_alone(),
         mode: dev.mode,
         settings: settings(own, dev.metrics_folder.or(here(dev.profile)), dev.engine),
+        regions: dev.regions,
         partitions: dev.partitions,
         data: data.clone(),
         listen: dev.listen,

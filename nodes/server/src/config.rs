@@ -12,6 +12,8 @@ pub struct FileConfig {
     pub id: Option<u64>,
     /// `control`, `worker` or `all`.
     pub role: Option<String>,
+    /// What fails together with this node: a data centre, a rack.
+    pub region: Option<String>,
     /// Ids of the control nodes.
     pub control: Option<Vec<u64>>,
     /// API address.

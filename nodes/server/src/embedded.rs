@@ -23,6 +23,8 @@ pub struct EmbeddedOptions {
     pub workers: u64,
     /// No control node: all are equal peers.
     pub equals: bool,
+    /// Regions that the nodes live in, in turn; empty for none.
+    pub regions: Vec<String>,
     /// Partitions of a new cluster.
     pub partitions: u32,
     /// Folder with a folder for each node.
@@ -50,6 +52,7 @@ impl Default for EmbeddedOptions {
         EmbeddedOptions {
             workers: 3,
             equals: false,
+            regions: Vec::new(),
             partitions: 4,
             data: PathBuf::from("data"),
             profile: Profile::default(),
@@ -207,6 +210,7 @@ pub async fn start_nodes(options: &EmbeddedOptions) -> Result<Vec<Node>, StartEr
         };
         let mut node = NodeOptions::new(id, role, &listen, peers.clone(), options.data.join(name));
         node.profile = options.profile;
+        node.region = options.regions.iter().cycle().nth((id as usize).saturating_sub(1)).cloned();
         node.token.clone_from(&options.token);
         node.partitions = options.partitions;
         node.tuning = options.tuning;

@@ -3,6 +3,7 @@
 use crate::modes::Mode;
 use crate::topology::Topology;
 use apps::http::rate_limit::RateLimit;
+use apps::meta::Regions;
 use apps::{Auth, Profile};
 use replica::NodeId;
 use replica::observe::Observer;
@@ -89,6 +90,8 @@ pub struct NodeOptions {
     pub rebuild: bool,
     /// The node's name; without it, one is made of role and id.
     pub name: Option<String>,
+    /// What fails together with this node: a data centre, a rack. Groups are spread over regions.
+    pub region: Option<String>,
     /// What it does.
     pub role: Role,
     /// Nodes with the role control. Ignored (and taken as none) with [`Role::All`].
@@ -174,6 +177,9 @@ pub enum OptionsError {
         "the modes sequential, threads and async are those of a node alone; a cluster has the mode cluster"
     )]
     Mode,
+    /// No name for a region.
+    #[error("{0:?} is no region; it has 1 to 64 letters, digits, `-`, `_` and `.`")]
+    Region(String),
     /// A setting of an app makes no sense.
     #[error("{0}")]
     Settings(String),
@@ -190,6 +196,7 @@ impl NodeOptions {
             join: Vec::new(),
             rebuild: peers.len() > 1,
             name: None,
+            region: None,
             role,
             control: vec![1],
             listen: listen.into(),
@@ -276,6 +283,9 @@ impl NodeOptions {
     pub fn check(&self) -> Result<(), OptionsError> {
         if !(1..=1024).contains(&self.partitions) {
             return Err(OptionsError::Partitions(self.partitions));
+        }
+        if let Some(region) = self.region.as_ref().filter(|region| !Regions::is_sound(region)) {
+            return Err(OptionsError::Region(region.clone()));
         }
         if self.mode.is_alone() && (self.peers.len() > 1 || !self.join.is_empty()) {
             return Err(OptionsError::Mode);

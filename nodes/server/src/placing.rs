@@ -103,6 +103,7 @@ pub(crate) async fn run(post: Post) {
         match &view.table {
             Some(table) if table.removed.contains(&post.node) => return,
             Some(table) => {
+                settled &= say_where_we_are(&post, &view, table).await;
                 settled &= say_that_we_run(&post, table).await;
                 settled &= drop_lost_places(&post, table, &status).await;
                 if leads {
@@ -187,6 +188,19 @@ async fn upgrade(post: &Post, view: &View, table: &Table) -> bool {
     if let Some(format) = common_format(post, &others).await.filter(|format| *format > view.format) {
         post.propose(&Command::Speaks { format }).await;
     }
+    false
+}
+
+/// A node says in which region it lives, before it is given anything. True if there is nothing to say, or if
+/// some would not understand it yet.
+async fn say_where_we_are(post: &Post, view: &View, table: &Table) -> bool {
+    let region = post.options.region.as_deref();
+    let known = !table.members.contains_key(&post.node) || table.regions.of(post.node) == region;
+    if known || view.format < bootstrap::REGIONS {
+        return true;
+    }
+    let region = region.unwrap_or_default().to_owned();
+    post.propose(&Command::Region { node: post.node, region }).await;
     false
 }
 

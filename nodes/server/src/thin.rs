@@ -62,6 +62,9 @@ pub struct Worker {
     /// Folder for the data. Without it: data/analytics/worker-PORT.
     #[arg(long)]
     data: Option<PathBuf>,
+    /// What fails together with this node: a data centre, a rack.
+    #[arg(long)]
+    region: Option<String>,
     /// columnar, or duckdb, which also answers POST /sql.
     #[arg(long, default_value = "columnar", value_parser = ["columnar", "duckdb"])]
     engine: String,
@@ -147,9 +150,10 @@ impl Thin for Control {
 
 impl Thin for Worker {
     fn arguments(self) -> Vec<OsString> {
-        let Worker { id, port, profile, data, engine } = self;
+        let Worker { id, port, profile, data, engine, region } = self;
         let data = data.unwrap_or_else(|| format!("data/analytics/worker-{port}").into());
         let listen = format!("--listen 127.0.0.1:{port} --profile {profile}");
+        let region = region.into_iter().flat_map(|region| ["--region".into(), region.into()]);
         let text = match id {
             WorkerId::Configured(id) => {
                 format!("run --role worker --id {} {listen} --peers {}", id + 1, peers())
@@ -160,7 +164,7 @@ impl Thin for Worker {
                 format!("run --role worker {listen} --join {members} --peer 127.0.0.1:{peer}")
             }
         };
-        words(text + &engine_of(&engine), data)
+        words(text + &engine_of(&engine), data).into_iter().chain(region).collect()
     }
 }
 

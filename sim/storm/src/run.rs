@@ -253,6 +253,8 @@ async fn on<T: Send + 'static>(
 
 fn aftermath(world: &Arc<World>, plan: &Plan, knobs: &Knobs, names: &BTreeMap<u64, String>) -> Aftermath {
     let partitions = u32::try_from(knobs.get("partitions", 4)).unwrap_or(4);
+    // Groups may still be on their way to where regions want them.
+    let moves = knobs.get("regions", 0) > 0 || plan.faults.iter().any(|fault| fault.kind.damages());
     let mut probes: BTreeMap<u64, String> = BTreeMap::new();
     for n in 0..1000 {
         let name = format!("probe-{n}");
@@ -265,7 +267,7 @@ fn aftermath(world: &Arc<World>, plan: &Plan, knobs: &Knobs, names: &BTreeMap<u6
         world: world.clone(),
         endpoints: names.iter().map(|(id, name)| (name.clone(), api_of(*id))).collect(),
         token: TOKEN.into(),
-        recovery: if plan.faults.iter().any(|fault| fault.kind.damages()) { REPLACEMENT } else { RECOVERY },
+        recovery: if moves { REPLACEMENT } else { RECOVERY },
         probes: probes.into_values().collect(),
     }
 }

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 use world::draw::{DrawInput, Profile, draw};
 use world::plan::WorldKnobs;
-use world::{Fault, Plan, PlanError};
+use world::{Fault, FaultKind, Plan, PlanError};
 
 /// A way to run a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,11 +83,14 @@ pub const SCENARIOS: [Scenario; 7] = [
 const MEASURED: [&str; 7] =
     ["cut_symmetric", "cut_one_way", "isolate", "crash", "power_loss", "power_loss_at_write", "pause"];
 
+/// Regions where a seed has some: with three, the loss of any one is survived.
+const REGIONS: u64 = 3;
+
 /// Clients, where a plan does not say how many.
 const CLIENTS: u64 = 3;
 
 /// Knobs of a plan: name, smallest and largest value that a plan may set.
-const KNOBS: [(&str, u64, u64); 13] = [
+const KNOBS: [(&str, u64, u64); 14] = [
     // 0: a node alone, see `mode`.
     ("workers", 0, 9),
     ("partitions", 1, 16),
@@ -106,6 +109,8 @@ const KNOBS: [(&str, u64, u64); 13] = [
     ("posts_per_second", 1, 1000),
     // How the API is served: its place in `MODES`. All but the first are those of a node alone.
     ("mode", 0, MODES.len() as u64 - 1),
+    // Regions that the machines lie in, neighbours together; without it there are none.
+    ("regions", 1, 4),
 ];
 
 /// Modes of the scaling journey, as the knob `mode` counts them.
@@ -146,6 +151,13 @@ impl Scenario {
     fn mode(&self, seed: u64) -> Option<u64> {
         let mut rng = Rng::numbered(seed, Purpose::Plan, 4);
         (self.system == "metricstream" && rng.chance(0.2)).then(|| rng.between(1, MODES.len() as u64 - 1))
+    }
+
+    /// The workers of a seed whose machines lie in three regions, if it is one.
+    fn workers_in_regions(&self, seed: u64) -> Option<u64> {
+        let mut rng = Rng::numbered(seed, Purpose::Plan, 5);
+        let drawn = !self.fixed && self.faults != Profile::Calm && rng.chance(0.15);
+        drawn.then(|| rng.between(3, 6))
     }
 
     /// The same scenario with other faults.
@@ -190,6 +202,8 @@ impl Scenario {
         }
         if let Some(mode) = self.mode(seed) {
             knobs.extend([("mode".into(), mode), ("workers".into(), 0)]);
+        } else if let Some(workers) = self.workers_in_regions(seed) {
+            knobs.extend([("regions".to_owned(), REGIONS), ("workers".to_owned(), workers)]);
         }
         let mut plan =
             Plan { scenario: self.name.into(), seed, duration_ms, world, knobs, faults: Vec::new() };
@@ -206,7 +220,49 @@ pub fn faults_for(plan: &Plan, kinds: Vec<&'static str>) -> Vec<Fault> {
     let machines = machine_names(workers);
     let clients = client_names(plan.knobs.get("clients").copied().unwrap_or(CLIENTS));
     let duration_ms = plan.duration_ms;
-    draw(plan.seed, &DrawInput { machines, clients, selectors, duration_ms, max_faults: 12, kinds })
+    let input = DrawInput { machines, clients, selectors, duration_ms, max_faults: 12, kinds };
+    let mut faults = draw(plan.seed, &input);
+    if let Some(regions @ 2..) = plan.knobs.get("regions").copied() {
+        faults.extend(lost_regions(plan, workers, regions, &input.kinds));
+        faults.sort_by_key(|fault| fault.at_ms);
+    }
+    faults
+}
+
+/// A whole region is cut off or goes down, once or twice.
+fn lost_regions(plan: &Plan, workers: u64, regions: u64, kinds: &[&str]) -> Vec<Fault> {
+    let mut rng = Rng::numbered(plan.seed, Purpose::Plan, 6);
+    let all: Vec<NodeId> = (1..=workers + 1).collect();
+    let possible: Vec<&str> =
+        ["cut_symmetric", "crash", "power_loss"].into_iter().filter(|kind| kinds.contains(kind)).collect();
+    let count = rng.between(1, 2);
+    let lost = (0..count).filter_map(|_| {
+        let region = rng.between(1, regions);
+        let inside = |id: &NodeId| region_of(*id, all.len() as u64, regions) == region;
+        let (nodes, others): (Vec<NodeId>, Vec<NodeId>) = all.iter().partition(|id| inside(id));
+        let named = |ids: Vec<NodeId>| -> Vec<String> {
+            let names = machine_names(workers).into_iter().zip(1..);
+            names.filter(|(_, id)| ids.contains(id)).map(|(name, _)| name).collect()
+        };
+        let (nodes, others) = (named(nodes), named(others));
+        if nodes.is_empty() || others.is_empty() {
+            return None;
+        }
+        let kind = match *rng.pick(&possible)? {
+            "crash" => FaultKind::Crash { nodes },
+            "power_loss" => FaultKind::PowerLoss { nodes },
+            _ => FaultKind::CutSymmetric { left: nodes, right: others },
+        };
+        let at_ms = rng.between(plan.duration_ms / 10, plan.duration_ms);
+        Some(Fault { at_ms, for_ms: rng.between(1000, 8000), kind })
+    });
+    lost.collect()
+}
+
+/// The region of node `id`, from 1: neighbours share one, so that groups that were spread over neighbours
+/// have to move.
+fn region_of(id: NodeId, nodes: u64, regions: u64) -> u64 {
+    (id - 1) * regions / nodes.max(1) + 1
 }
 
 fn bench_knobs() -> BTreeMap<String, u64> {
@@ -347,6 +403,9 @@ impl Knobs {
         };
         let mut options = NodeOptions::new(id, role, &api_of(id), peers, "/data".into());
         options.partitions = u32::try_from(self.get("partitions", 4)).unwrap_or(4);
+        if let regions @ 1.. = self.get("regions", 0) {
+            options.region = Some(format!("region-{}", region_of(id, self.workers() + 1, regions)));
+        }
         options.token = TOKEN.into();
         options.request_deadline = Duration::from_secs(2);
         options.tuning = self.tuning();

@@ -11,6 +11,7 @@ fn requests() -> Vec<Request> {
         "/health",
         "/stats",
         "/replicas",
+        "/discovery",
         "/prometheus",
         "/metrics",
         "/metrics/m",

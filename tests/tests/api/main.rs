@@ -3,6 +3,7 @@
 //!
 //! | module | what it holds the nodes to |
 //! |---|---|
+//! | `discovery` | who can be asked, and who tells |
 //! | `documented` | the answers of RaftMetrics' description, byte for byte where it gives bytes |
 //! | `analytics` | Distributed Analytics: its messages in three forms, exact averages, refusals |
 //! | `distri` | Distri over HTTP and over its byte protocol, and what it refuses |
@@ -25,6 +26,7 @@
 mod analytics;
 mod auth;
 mod bad_input;
+mod discovery;
 mod distri;
 mod documented;
 mod every_route;

@@ -11,6 +11,7 @@
 //! | `quick_starts` | every system's quick start, typed line by line |
 //! | `raft3d` | Raft3D's peers, while whoever leads is killed |
 //! | `refused` | command lines and data folders that a node does not start with |
+//! | `regions` | two nodes in each of three regions, one of which dies |
 //! | `settings` | the configuration file, the environment, signals |
 //! | `under_load` | the load generator while a worker is killed |
 //! | `writers` | the stream of writes, and the account of what became of each |
@@ -28,6 +29,7 @@ mod metricstream;
 mod quick_starts;
 mod raft3d;
 mod refused;
+mod regions;
 mod settings;
 mod under_load;
 mod writers;

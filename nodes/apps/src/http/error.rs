@@ -154,6 +154,7 @@ fn members_kind(error: Refused) -> (StatusCode, &'static str, &'static str) {
         Refused::LastWorker => (S::CONFLICT, "last-worker", "Last worker"),
         Refused::LastNode => (S::CONFLICT, "last-node", "Last node"),
         Refused::OtherRole => (S::CONFLICT, "other-role", "Other role"),
+        Refused::BadRegion => (S::UNPROCESSABLE_ENTITY, "bad-region", "No name for a region"),
     }
 }
 

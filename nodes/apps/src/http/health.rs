@@ -19,7 +19,12 @@ pub async fn readyz(State(cluster): State<Cluster>) -> Response {
     if let Some(reason) = cluster.reason() {
         return ApiError::Trouble(reason).into_response();
     }
-    let ready = cluster.view().is_some() && {
+    if is_ready(&cluster).await { "ready\n".into_response() } else { ApiError::NotReady.into_response() }
+}
+
+/// True if the node can work.
+pub(super) async fn is_ready(cluster: &Cluster) -> bool {
+    cluster.reason().is_none() && cluster.view().is_some() && {
         let status = cluster.status().await;
         !status.groups.is_empty()
             && status.groups.iter().all(|group| {
@@ -28,8 +33,7 @@ pub async fn readyz(State(cluster): State<Cluster>) -> Response {
                     && group.members.contains(cluster.node())
                     && group.commit.saturating_sub(group.applied) < 1024
             })
-    };
-    if ready { "ready\n".into_response() } else { ApiError::NotReady.into_response() }
+    }
 }
 
 /// `GET /health`: RaftMetrics' form.

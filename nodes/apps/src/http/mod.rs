@@ -2,6 +2,7 @@
 
 pub mod auth;
 pub mod body;
+mod discovery;
 pub mod error;
 pub mod exposition;
 pub mod health;

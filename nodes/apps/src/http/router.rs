@@ -2,7 +2,7 @@
 
 use super::error::ApiError;
 use super::rate_limit::{self, Gate};
-use super::{auth, exposition, health, metrics, metrics_path, openapi};
+use super::{auth, discovery, exposition, health, metrics, metrics_path, openapi};
 use crate::cluster::Cluster;
 use crate::{APPS, meta, metricstream};
 use axum::Router;
@@ -18,6 +18,7 @@ pub fn router(cluster: Cluster) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/health", get(health::health))
         .route("/replicas", get(health::replicas))
+        .route("/discovery", get(discovery::discovery))
         .route("/metrics", get(metrics_path::get).post(metrics_path::post))
         .route("/stats", get(metricstream::routes::stats))
         .route("/openapi.json", get(openapi::openapi))

@@ -50,6 +50,13 @@ pub enum Command {
         /// The voter.
         node: NodeId,
     },
+    /// A member lives in this region. (Since format 4.)
+    Region {
+        /// The member.
+        node: NodeId,
+        /// The region; empty if it is none any more.
+        region: String,
+    },
 }
 
 impl Command {

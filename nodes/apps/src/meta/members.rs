@@ -4,9 +4,10 @@
 //! An id is given out once. What a change means for the placement is computed here, at once and by every
 //! replica alike; carrying it out is the leader's work (`nodes/server/src/reconcile.rs`).
 
-use super::Placement;
+use super::{Placement, Regions};
 use replica::{Directory, GroupSpec, NodeId, Target};
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Voters of the meta group where there are enough nodes: more would make every change slower, not safer.
@@ -94,6 +95,9 @@ pub enum Refused {
     /// The member has another role than the one that it would replace.
     #[error("the member to be replaced has another role")]
     OtherRole,
+    /// No name for a region. (Since format 4.)
+    #[error("a region's name has 1 to 64 letters, digits, `-`, `_` and `.`")]
+    BadRegion,
 }
 
 /// The table.
@@ -113,6 +117,10 @@ pub struct Table {
     pub meta: GroupSpec,
     /// Where the meta group began.
     pub meta_genesis: GroupSpec,
+    /// Who lives in which region. Not among a table's bytes, which are older: it has a row of its own, and
+    /// its own place in answers.
+    #[serde(skip)]
+    pub regions: Regions,
 }
 
 impl Table {
@@ -120,7 +128,8 @@ impl Table {
     pub fn new(members: BTreeMap<NodeId, Member>, placement: Placement, meta: GroupSpec) -> Self {
         let next = members.keys().next_back().copied().unwrap_or(0) + 1;
         let (meta_genesis, removed) = (meta.clone(), BTreeSet::new());
-        Table { version: FIRST_VERSION, next, members, removed, placement, meta, meta_genesis }
+        let (version, regions) = (FIRST_VERSION, Regions::default());
+        Table { version, next, members, removed, placement, meta, meta_genesis, regions }
     }
 
     /// As connections want it.
@@ -215,9 +224,10 @@ impl Table {
         let (role, replaces) = (member.role, member.replaces.take());
         match replaces.filter(|old| self.members.contains_key(old)) {
             Some(old) => self.succeed(old, node),
-            None if joins && role == MemberRole::Worker => self.placement.welcome(node),
+            None if joins && role == MemberRole::Worker => self.placement.welcome(node, &self.regions),
             None => {}
         }
+        self.spread_regions();
         Ok(())
     }
 
@@ -226,7 +236,7 @@ impl Table {
             // It had given its places away already.
             let is_worker = self.members.get(&new).is_some_and(|m| m.role == MemberRole::Worker);
             if is_worker {
-                self.placement.welcome(new);
+                self.placement.welcome(new, &self.regions);
             }
         } else {
             self.placement.replace(old, new);
@@ -245,6 +255,15 @@ impl Table {
         }
     }
 
+    /// Of the `candidates`, the first that brings the meta group into as many regions as possible, in the
+    /// place of `old` or, without one (0), as one voter more.
+    fn next_meta_voter(&self, candidates: &[NodeId], old: NodeId) -> Option<NodeId> {
+        let others: Vec<NodeId> = self.meta.voters.iter().copied().filter(|voter| *voter != old).collect();
+        let regions = |node: NodeId| self.regions.count(&[&others[..], &[node]].concat());
+        let free = candidates.iter().copied().filter(|node| !self.meta.voters.contains(node));
+        free.min_by_key(|node| Reverse(regions(*node)))
+    }
+
     /// Voters of the meta group that are missing come from those who have listened so far, all at once: two
     /// voters survive no more than one, and fail twice as often. (Since format 3: a cluster that one node
     /// founded alone has one voter at first.)
@@ -256,7 +275,8 @@ impl Table {
         if missing == 0 || free.len() < missing {
             return;
         }
-        for node in free.into_iter().take(missing) {
+        for _ in 0..missing {
+            let Some(node) = self.next_meta_voter(&free, 0) else { break };
             self.meta.learners.retain(|learner| *learner != node);
             self.meta.voters.push(node);
         }
@@ -279,7 +299,7 @@ impl Table {
         let (workers, control) =
             (self.active(MemberRole::Worker, node), self.active(MemberRole::Control, node));
         let votes = self.meta.voters.contains(&node);
-        let heir = control.iter().chain(&workers).find(|heir| !self.meta.voters.contains(heir)).copied();
+        let heir = self.next_meta_voter(&[&control[..], &workers].concat(), node);
         if votes && heir.is_none() && self.meta.voters.len() == 1 {
             return Err(Refused::LastNode);
         }
@@ -287,7 +307,7 @@ impl Table {
             member.state = MemberState::Leaving;
         }
         self.version += 1;
-        self.placement.evacuate(node, &control);
+        self.placement.evacuate(node, &control, &self.regions);
         match heir {
             Some(heir) => self.swap_meta_voter(node, heir),
             None if votes => {
@@ -297,7 +317,61 @@ impl Table {
             }
             None => {}
         }
+        self.spread_regions();
         Ok(())
+    }
+
+    /// A member lives in that region; an empty name is none.
+    ///
+    /// # Errors
+    /// [`Refused`]; nothing is changed then.
+    pub fn settle(&mut self, node: NodeId, region: &str) -> Result<(), Refused> {
+        if !self.members.contains_key(&node) {
+            return Err(Refused::NoMember);
+        }
+        if !region.is_empty() && !Regions::is_sound(region) {
+            return Err(Refused::BadRegion);
+        }
+        if self.regions.set(node, region) {
+            self.version += 1;
+            self.spread_regions();
+        }
+        Ok(())
+    }
+
+    /// Groups move to where the regions want them.
+    fn spread_regions(&mut self) {
+        if self.regions.is_empty() {
+            return;
+        }
+        let before = (self.placement.clone(), self.meta.clone());
+        self.placement.spread_regions(&self.regions);
+        self.spread_meta();
+        self.version += u64::from(before != (self.placement.clone(), self.meta.clone()));
+    }
+
+    /// Voters of the meta group lie in as many regions as members do, once all of these have one. Control
+    /// nodes, and whoever it is at home with, go on voting if that can be helped.
+    fn spread_meta(&mut self) {
+        let present = |member: &Member| matches!(member.state, MemberState::Expected | MemberState::Active);
+        let present: Vec<NodeId> =
+            self.members.iter().filter(|(_, member)| present(member)).map(|(id, _)| *id).collect();
+        if !self.regions.cover(&present) {
+            return;
+        }
+        let candidates = [self.active(MemberRole::Control, 0), self.active(MemberRole::Worker, 0)].concat();
+        loop {
+            let voters = &self.meta.voters;
+            let now = self.regions.count(voters);
+            let heirs =
+                voters.iter().filter_map(|old| Some((*old, self.next_meta_voter(&candidates, *old)?)));
+            let wider = heirs.filter(|(old, new)| self.regions.count_after(voters, *old, *new) > now);
+            let control =
+                |node: NodeId| self.members.get(&node).is_some_and(|m| m.role == MemberRole::Control);
+            let swap = wider.min_by_key(|(old, _)| (*old == self.meta.home, control(*old), Reverse(*old)));
+            let Some((old, new)) = swap else { return };
+            self.swap_meta_voter(old, new);
+        }
     }
 
     /// The meta group is at home on that voter from now on: it leads when all is well.
@@ -318,6 +392,7 @@ impl Table {
         if self.can_be_removed().contains(&node) {
             self.version += 1;
             self.members.remove(&node);
+            self.regions.set(node, "");
             self.removed.insert(node);
             self.meta.learners.retain(|learner| *learner != node);
         }

@@ -3,8 +3,10 @@
 //! Pure functions: what they give goes into the log as the effect of a command, so every replica must
 //! compute the same.
 
+use super::Regions;
 use replica::{GroupSpec, NodeId};
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 
 /// Replicas of a partition where there are enough nodes.
 const REPLICAS: usize = 3;
@@ -38,12 +40,18 @@ impl Placement {
     }
 
     /// Number of replicas on `node`.
-    fn load(&self, node: NodeId) -> usize {
+    pub(super) fn load(&self, node: NodeId) -> usize {
         self.partitions.iter().filter(|spec| spec.contains(node)).count()
     }
 
-    fn homes(&self, node: NodeId) -> usize {
+    pub(super) fn homes(&self, node: NodeId) -> usize {
         self.partitions.iter().filter(|spec| spec.home == node).count()
+    }
+
+    /// How many partitions are at home in `node`'s region; 0 if it has none.
+    pub(super) fn homes_near(&self, node: NodeId, regions: &Regions) -> usize {
+        let Some(region) = regions.of(node) else { return 0 };
+        self.partitions.iter().filter(|spec| regions.of(spec.home) == Some(region)).count()
     }
 
     /// `new` takes all places of `old`.
@@ -56,9 +64,10 @@ impl Placement {
         }
     }
 
-    /// `node` leaves: its replicas go to the least loaded workers that have none of the partition, then to
-    /// `control` nodes. Where nobody is left to take one, the partition has one replica less.
-    pub fn evacuate(&mut self, node: NodeId, control: &[NodeId]) {
+    /// `node` leaves: its replicas go to workers that have none of the partition, of another region than its
+    /// other voters if there are such, and among these to the least loaded; then to `control` nodes. Where
+    /// nobody is left to take one, the partition has one replica less.
+    pub fn evacuate(&mut self, node: NodeId, control: &[NodeId], regions: &Regions) {
         self.workers.retain(|worker| *worker != node);
         for place in 0..self.partitions.len() {
             let spec = &self.partitions[place];
@@ -66,32 +75,39 @@ impl Placement {
                 continue;
             }
             let free = |candidate: &&NodeId| !spec.contains(**candidate);
-            let heir = self.workers.iter().filter(free).min_by_key(|w| (self.load(**w), **w)).copied();
-            let others = control.iter().filter(|other| **other != node);
-            let heir = heir.or_else(|| others.filter(free).min().copied());
+            let spread = |heir: NodeId| Reverse(regions.count_after(&spec.voters, node, heir));
+            let heirs = self.workers.iter().copied().filter(|heir| free(&heir));
+            let heir = heirs.min_by_key(|heir| (spread(*heir), self.load(*heir), *heir));
+            let others = control.iter().copied().filter(|other| *other != node && free(&other));
+            let heir = heir.or_else(|| others.min_by_key(|other| (spread(*other), *other)));
             let spec = &mut self.partitions[place];
             match heir {
                 Some(heir) => spec.voters.iter_mut().filter(|v| **v == node).for_each(|v| *v = heir),
                 None => spec.voters.retain(|voter| *voter != node),
             }
         }
-        self.find_homes(node);
+        self.find_homes(node, regions);
     }
 
-    /// Partitions at home on `node` move to the voter with the fewest.
-    fn find_homes(&mut self, node: NodeId) {
+    /// Partitions at home on `node` move to the voter with the fewest, then in the region with the fewest.
+    fn find_homes(&mut self, node: NodeId, regions: &Regions) {
         for place in 0..self.partitions.len() {
             if self.partitions[place].home == node {
-                let voters = self.partitions[place].voters.iter();
-                let home = voters.min_by_key(|voter| (self.homes(**voter), **voter)).copied();
-                self.partitions[place].home = home.unwrap_or(0);
+                self.find_home(place, regions);
             }
         }
     }
 
+    pub(super) fn find_home(&mut self, place: usize, regions: &Regions) {
+        let voters = self.partitions[place].voters.iter().copied();
+        let home = voters.min_by_key(|voter| (self.homes(*voter), self.homes_near(*voter, regions), *voter));
+        self.partitions[place].home = home.unwrap_or(0);
+    }
+
     /// `node` joins as a worker and takes a fair share: first where replicas are missing or held by a node
-    /// that does no work, then from the most loaded workers, and home to its share of partitions.
-    pub fn welcome(&mut self, node: NodeId) {
+    /// that does no work, then from the most loaded workers, and home to its share of partitions. It takes
+    /// no replica whose partition would lie in fewer regions then.
+    pub fn welcome(&mut self, node: NodeId, regions: &Regions) {
         if self.workers.contains(&node) {
             return;
         }
@@ -108,21 +124,33 @@ impl Placement {
         let replicas: usize = self.partitions.iter().map(|spec| spec.voters.len()).sum();
         let share = replicas / workers.len().max(1);
         while self.load(node) < share {
-            let Some((place, from)) = self.most_loaded_without(node) else { break };
+            let Some((place, from)) = self.most_loaded_without(node, regions) else { break };
             let voters = &mut self.partitions[place].voters;
             voters.iter_mut().filter(|voter| **voter == from).for_each(|voter| *voter = node);
         }
-        self.move_homes(node);
+        self.move_homes(node, regions);
     }
 
-    /// A partition without `node`, and the most loaded worker in it.
-    fn most_loaded_without(&self, node: NodeId) -> Option<(usize, NodeId)> {
+    /// A partition without `node`, and the most loaded worker in it; first of all one that lies in too few
+    /// regions.
+    fn most_loaded_without(&self, node: NodeId, regions: &Regions) -> Option<(usize, NodeId)> {
         let specs = self.partitions.iter().enumerate().filter(|(_, spec)| !spec.contains(node));
         let held = specs.flat_map(|(place, spec)| spec.voters.iter().map(move |voter| (place, *voter)));
-        held.max_by_key(|(place, voter)| (self.load(*voter), std::cmp::Reverse((*voter, *place))))
+        let regions_after = |place: usize, voter: NodeId| {
+            let voters = &self.partitions[place].voters;
+            (regions.count_after(voters, voter, node), regions.count(voters))
+        };
+        let fit = held.filter(|(place, voter)| {
+            let (after, now) = regions_after(*place, *voter);
+            after >= now
+        });
+        fit.max_by_key(|(place, voter)| {
+            let (after, now) = regions_after(*place, *voter);
+            (after > now, self.load(*voter), Reverse((*voter, *place)))
+        })
     }
 
-    fn move_homes(&mut self, node: NodeId) {
+    fn move_homes(&mut self, node: NodeId, regions: &Regions) {
         let share = self.partitions.len() / self.workers.len().max(1);
         for place in 0..self.partitions.len() {
             let spec = &self.partitions[place];
@@ -134,7 +162,7 @@ impl Placement {
         }
         let gone: Vec<NodeId> =
             self.partitions.iter().filter(|spec| !spec.contains(spec.home)).map(|spec| spec.home).collect();
-        gone.into_iter().for_each(|home| self.find_homes(home));
+        gone.into_iter().for_each(|home| self.find_homes(home, regions));
     }
 }
 
@@ -164,9 +192,9 @@ mod tests {
     #[test]
     fn a_third_worker_relieves_the_control_node() {
         let mut placement = Placement::spread(&[2, 3], &[1], 4);
-        placement.welcome(4);
+        placement.welcome(4, &Regions::default());
         assert!(placement.partitions.iter().all(|spec| !spec.contains(1) && spec.voters.len() == 3));
-        placement.evacuate(4, &[1]);
+        placement.evacuate(4, &[1], &Regions::default());
         assert!(placement.partitions.iter().all(|spec| spec.contains(1) && spec.voters.len() == 3));
     }
 
@@ -177,10 +205,10 @@ mod tests {
             let mut placement = Placement::spread(&[2, 3, 4], &[1], partitions);
             for (number, (comes, pick)) in steps.into_iter().enumerate() {
                 if comes {
-                    placement.welcome(number as NodeId + 10);
+                    placement.welcome(number as NodeId + 10, &Regions::default());
                 } else if placement.workers.len() > 1 {
                     let node = placement.workers[pick as usize % placement.workers.len()];
-                    placement.evacuate(node, &[1]);
+                    placement.evacuate(node, &[1], &Regions::default());
                     prop_assert!(!placement.uses(node));
                 }
                 let wanted = (placement.workers.len() + 1).min(3);

@@ -1,6 +1,6 @@
 //! What can be asked of the meta group.
 
-use super::{Placement, Table};
+use super::{Placement, Regions, Table};
 use serde::{Deserialize, Serialize};
 
 /// A question.
@@ -28,6 +28,21 @@ impl View {
     pub fn placement(&self) -> Option<&Placement> {
         self.table.as_ref().map(|table| &table.placement).or(self.genesis.as_ref())
     }
+
+    /// Who lives in which region.
+    pub fn regions(&self) -> Option<&Regions> {
+        self.table.as_ref().map(|table| &table.regions)
+    }
+
+    /// As an answer. Regions follow the rest, where there are some: older versions read no further.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        // Serialisation of plain data into memory has no way to fail.
+        let mut bytes = postcard::to_stdvec(self).unwrap_or_default();
+        if let Some(regions) = self.regions().filter(|regions| !regions.is_empty()) {
+            bytes.extend(postcard::to_stdvec(regions).unwrap_or_default());
+        }
+        bytes
+    }
 }
 
 impl Query {
@@ -40,10 +55,13 @@ impl Query {
 
 /// The view in an answer; `None` if there is none in it.
 pub fn view(answer: &[u8]) -> Option<View> {
-    // A node of format 2 answers without the last field.
-    let older = || {
+    let Ok((mut view, regions)) = postcard::take_from_bytes::<View>(answer) else {
+        // A node of format 2 answers without the last field.
         let (genesis, table) = postcard::from_bytes(answer).ok()?;
-        Some(View { genesis, table, format: 0 })
+        return Some(View { genesis, table, format: 0 });
     };
-    postcard::from_bytes(answer).ok().or_else(older)
+    if let Some(table) = view.table.as_mut().filter(|_| !regions.is_empty()) {
+        table.regions = postcard::from_bytes(regions).ok()?;
+    }
+    Some(view)
 }

@@ -38,6 +38,7 @@ struct ListedMember {
     role: MemberRole,
     state: MemberState,
     replaces: Option<NodeId>,
+    region: Option<String>,
 }
 
 impl From<Table> for Listed {
@@ -51,6 +52,7 @@ impl From<Table> for Listed {
             role: member.role,
             state: member.state,
             replaces: member.replaces,
+            region: table.regions.of(id).map(str::to_owned),
         });
         let removed = table.removed.into_iter().collect();
         Listed { version: table.version, members: members.collect(), removed, groups }

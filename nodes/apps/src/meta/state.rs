@@ -10,6 +10,8 @@ const PLACEMENT: &[u8] = b"placement";
 const TABLE: &[u8] = b"table";
 /// The format that all members speak, once they do.
 const FORMAT: &[u8] = b"format";
+/// Who lives in which region, once somebody does. (Since format 4.)
+const REGIONS: &[u8] = b"regions";
 
 /// The format since which a meta group with too few voters takes in more.
 const SINCE_FILL: u32 = 3;
@@ -19,6 +21,8 @@ const SINCE_FILL: u32 = 3;
 pub struct State {
     view: View,
     changed: bool,
+    /// There is a row of regions.
+    located: bool,
 }
 
 impl State {
@@ -56,6 +60,7 @@ impl State {
             }
             (Command::Leave { node }, Some(table)) => said(table.leave(node)),
             (Command::MoveHome { node }, Some(table)) => said(table.move_home(node)),
+            (Command::Region { node, region }, Some(table)) => said(table.settle(node, &region)),
             (Command::Removed { node }, Some(table)) => {
                 table.remove(node);
                 Reply::Done
@@ -80,7 +85,7 @@ impl StateMachine for State {
         // Serialisation of plain data into memory has no way to fail.
         match postcard::from_bytes(query) {
             Ok(Query::Placement) => postcard::to_stdvec(&self.view.genesis).unwrap_or_default(),
-            Ok(Query::View) => postcard::to_stdvec(&self.view).unwrap_or_default(),
+            Ok(Query::View) => self.view.encode(),
             Err(_) => Vec::new(),
         }
     }
@@ -96,11 +101,16 @@ impl StateMachine for State {
         }
         if let Some(table) = &self.view.table {
             rows.push((TABLE.to_vec(), Some(postcard::to_stdvec(table).unwrap_or_default())));
+            if self.located || !table.regions.is_empty() {
+                self.located = true;
+                rows.push((REGIONS.to_vec(), Some(postcard::to_stdvec(&table.regions).unwrap_or_default())));
+            }
         }
         rows
     }
 
     fn restore(&mut self, rows: &mut dyn Iterator<Item = Row>) -> Result<(), String> {
+        let mut regions = None;
         for (key, value) in rows {
             match key.as_slice() {
                 PLACEMENT => {
@@ -116,14 +126,23 @@ impl StateMachine for State {
                     let bytes = value.try_into().map_err(|value| format!("format: {value:?}"))?;
                     self.view.format = u32::from_be_bytes(bytes);
                 }
+                REGIONS => {
+                    regions = Some(postcard::from_bytes(&value).map_err(|e| format!("regions: {e}"))?);
+                }
                 _ => return Err(format!("unknown row {key:?}")),
             }
+        }
+        self.located = regions.is_some();
+        match (regions, &mut self.view.table) {
+            (Some(regions), Some(table)) => table.regions = regions,
+            (Some(_), None) => return Err("regions without a table".into()),
+            (None, _) => {}
         }
         Ok(())
     }
 
     fn hash(&self) -> u64 {
-        xxhash_rust::xxh3::xxh3_64(&postcard::to_stdvec(&self.view).unwrap_or_default())
+        xxhash_rust::xxh3::xxh3_64(&self.view.encode())
     }
 }
 
@@ -149,11 +168,19 @@ mod tests {
         let meta = replica::GroupSpec { group: 0, voters: vec![1, 2], learners: vec![], home: 1 };
         state.apply(&Command::Enroll { members: Default::default(), meta }.encode(), 0);
         state.apply(&Command::Speaks { format: 3 }.encode(), 0);
+        assert!(!state.take_changes().iter().any(|(key, _)| key == REGIONS), "older versions refuse the row");
+        state.view.table.as_mut().unwrap().regions.set(2, "eu");
+        state.changed = true;
         let mut again = State::default();
         let rows = state.take_changes().into_iter().filter_map(|(key, value)| Some((key, value?)));
         again.restore(&mut rows.collect::<Vec<_>>().into_iter()).unwrap();
         assert_eq!(again.view, state.view);
         assert_eq!(again.view.format, 3);
         assert!(again.view.table.is_some() && again.hash() == state.hash());
+        let answer = again.query(&Query::View.encode(), &replica::machine::RowMap::default());
+        assert_eq!(super::super::view(&answer).unwrap(), state.view);
+        let older = postcard::to_stdvec(&state.view).unwrap();
+        assert!(super::super::view(&older).unwrap().table.unwrap().regions.is_empty());
+        assert!(answer.starts_with(&older), "older versions read what they know");
     }
 }

@@ -18,7 +18,7 @@ use route::Attempt;
 pub(crate) use route::Routes;
 use rt::task::TaskGroup;
 use rt::time::{self, Instant};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -243,6 +243,11 @@ impl Gateway {
     /// Newer news of the cluster's nodes.
     pub fn learn(&self, directory: Directory) {
         self.shared.routes.transport().learn(directory);
+    }
+
+    /// Whoever has no replica here asks these before others, where an older answer will do.
+    pub fn neighbours(&self, nodes: BTreeSet<NodeId>) {
+        self.shared.routes.neighbours(nodes);
     }
 
     /// How long one replica may take for a read before another is asked.

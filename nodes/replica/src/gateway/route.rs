@@ -7,8 +7,8 @@ use crate::options::GroupSpec;
 use crate::transport::{self, Failure, ReplyTo, Transport};
 use crate::{GroupId, NodeId};
 use rt::time;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -34,6 +34,8 @@ pub(crate) struct Routes {
     events: mpsc::Sender<Event>,
     transport: Arc<Transport>,
     known: Arc<Mutex<BTreeMap<GroupId, Known>>>,
+    /// Nodes that are nearer than others.
+    neighbours: Arc<Mutex<BTreeSet<NodeId>>>,
 }
 
 struct Known {
@@ -48,7 +50,7 @@ struct Known {
 
 impl Routes {
     pub(crate) fn new(node: NodeId, events: mpsc::Sender<Event>, transport: Arc<Transport>) -> Self {
-        Routes { node, events, transport, known: Arc::default() }
+        Routes { node, events, transport, known: Arc::default(), neighbours: Arc::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<GroupId, Known>> {
@@ -83,11 +85,24 @@ impl Routes {
         self.lock().get(&group).map(|known| known.leader)
     }
 
-    /// This node if it has a replica, else the one that was last known to lead.
+    /// From now on these are nearer than others.
+    pub(super) fn neighbours(&self, nodes: BTreeSet<NodeId>) {
+        *self.neighbours.lock().unwrap_or_else(PoisonError::into_inner) = nodes;
+    }
+
+    /// This node if it has a replica, else a neighbour that has one and is reached, else the one that was
+    /// last known to lead.
     pub(super) fn nearest(&self, group: GroupId) -> Option<NodeId> {
         let known = self.lock();
         let known = known.get(&group)?;
-        Some(if known.replicas.contains(&self.node) { self.node } else { known.leader })
+        if known.replicas.contains(&self.node) {
+            return Some(self.node);
+        }
+        let neighbours = self.neighbours.lock().unwrap_or_else(PoisonError::into_inner);
+        let near = |node: &&NodeId| neighbours.contains(node) && self.transport.reaches(**node);
+        let near = known.replicas.iter().find(near);
+        rt::sometimes!(near.is_some(), "gateway: a neighbour was asked in place of the leader");
+        Some(near.copied().unwrap_or(known.leader))
     }
 
     /// `node` says that it leads `group` in `term`.

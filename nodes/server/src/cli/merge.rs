@@ -56,6 +56,7 @@ pub(super) fn merge(run: Run, file: FileConfig) -> anyhow::Result<NodeOptions> {
         NodeOptions::new(id, role, &listen, peers, data)
     };
     options.name = run.name;
+    options.region = run.region.or(file.region);
     if let Some(peer_listen) = run.peer_listen.or(file.peer_listen) {
         options.peer_listen = peer_listen;
     }

@@ -12,12 +12,14 @@
 //! | [`rolling`] | joining, leaving and replacing everybody under cuts, crashes and slow links |
 //! | [`returns`] | a replica that comes back to a group which it had left |
 //! | [`waits`] | a change whose new voter is down: nobody is promoted, nothing is deleted |
+//! | [`regions`] | members in three regions: the loss of any one stops nothing |
 //! | [`formats`] | a cluster that moves from an older format to today's, node by node |
 
 mod beyond;
 mod changes;
 mod formats;
 mod moved;
+mod regions;
 mod returns;
 mod rolling;
 mod rotten;

@@ -55,11 +55,19 @@ pub fn stories<F>(seeds: std::ops::Range<u64>, workers: u64, story: fn(Town) -> 
 where
     F: Future<Output = ()> + 'static,
 {
+    stories_in_regions(seeds, workers, 0, story);
+}
+
+/// The same in so many regions; 0 is none.
+pub fn stories_in_regions<F>(seeds: std::ops::Range<u64>, workers: u64, regions: u64, story: fn(Town) -> F)
+where
+    F: Future<Output = ()> + 'static,
+{
     for seed in seeds {
         let found = Found::default();
         let violations = found.clone();
         let ran = Simulation::run(seed, Options::default(), move |world| async move {
-            let mut town = Town::new(world.clone(), seed, workers, found);
+            let mut town = Town::new(world.clone(), seed, workers, regions, found);
             for (name, number) in machine_names(workers).into_iter().zip(1..) {
                 town.build(&name, number, town.knobs.node_options(number));
             }
@@ -74,7 +82,7 @@ where
 }
 
 impl Town {
-    fn new(world: Arc<World>, seed: u64, workers: u64, found: Found) -> Self {
+    fn new(world: Arc<World>, seed: u64, workers: u64, regions: u64, found: Found) -> Self {
         let mut plan = Scenario::named("calm").unwrap().plan(seed);
         // Small logs: members that come late need snapshots.
         for (knob, value) in [
@@ -86,6 +94,9 @@ impl Town {
             ("snapshot_chunk_bytes", 500),
         ] {
             plan.knobs.insert(knob.into(), value);
+        }
+        if regions > 0 {
+            plan.knobs.insert("regions".into(), regions);
         }
         let machine = |world: &Arc<World>, number| {
             let name = format!("client-{number}");
@@ -214,6 +225,16 @@ impl Town {
             recovery: storm::aftermath::RECOVERY,
             probes: probes.into_values().collect(),
         }
+    }
+
+    /// Writes to every partition through some of the machines; true if all were acknowledged in time.
+    pub async fn can_write_through(&self, names: &BTreeSet<String>) -> bool {
+        let mut aftermath = self.aftermath();
+        aftermath.endpoints.retain(|name, _| names.contains(name));
+        aftermath.recovery = 8 * SECOND;
+        let facts = self.look(async move { aftermath.liveness().await }).await;
+        let mut writes = facts.probes.iter().filter(|probe| probe.name.starts_with("a write to"));
+        writes.all(|probe| probe.done_ns.is_some())
     }
 
     /// Runs `future` where the town is looked at from.
