@@ -383,6 +383,11 @@ mod tests {
     fn nonsense_is_refused() {
         assert_eq!(options(0, Role::Worker).check(), Err(OptionsError::ZeroId));
         assert_eq!(options(9, Role::Worker).check(), Err(OptionsError::NotAPeer(9)));
+        for region in ["", "eu west", "eu/1"] {
+            let mut node = options(2, Role::Worker);
+            node.region = Some(region.into());
+            assert_eq!(node.check(), Err(OptionsError::Region(region.into())));
+        }
         assert!(matches!(options(2, Role::Control).check(), Err(OptionsError::RoleMismatch { .. })));
         assert!(matches!(options(1, Role::Worker).check(), Err(OptionsError::RoleMismatch { .. })));
         let mut none = options(1, Role::Control);

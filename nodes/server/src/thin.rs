@@ -211,6 +211,7 @@ mod tests {
                 "run --role control --id 1 --listen 127.0.0.1:8080 --profile analytics {peers} --engine duckdb --data data/analytics/control"
             )
         );
+        assert!(told::<Worker>("worker --id 2 --port 8082 --region eu").ends_with(" --region eu"));
         for id in ["3", "auto"] {
             assert_eq!(
                 told::<Worker>(&format!("worker --id {id} --port 8083 --data d")),

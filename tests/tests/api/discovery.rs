@@ -34,6 +34,25 @@ fn all_members_are_listed_with_what_is_known_of_them() {
 }
 
 #[test]
+fn a_client_finds_who_can_be_asked() {
+    let site = Site::start(Profile::Unified);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let http = rt::http::Client::new(rt::http::ClientOptions::default());
+    // The first address is nobody's.
+    let known = [tests::ports::free_address(), site.addresses()[1].clone()];
+    let find = |known: &[String]| runtime.block_on(client::discover(&http, known, client::DEV_TOKEN));
+    let mut all = site.addresses().to_vec();
+    all.sort();
+    wait::until("all are found", || {
+        // A node that does not know the members yet says so.
+        let mut found = find(&known).unwrap_or_default();
+        found.sort();
+        found == all
+    });
+    assert_eq!(find(&known[..1]), None);
+}
+
+#[test]
 fn questions_that_make_no_sense() {
     let site = Site::start(Profile::Unified);
     let mut client = site.client();

@@ -2,7 +2,7 @@
 
 use super::town::{CHANGE, SECOND, Town, stories, stories_in_regions};
 use rt::sim::machine::MachineId;
-use rt::time;
+use rt::time::{self, Instant};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,6 +76,35 @@ fn the_loss_of_any_region_stops_nothing() {
             }
             town.ready().await;
             town.settled(&SEVEN, CHANGE).await;
+        }
+        town.close().await;
+    });
+}
+
+#[test]
+fn stale_reads_stay_in_the_region() {
+    stories_in_regions(0..2, 6, 3, |town| async move {
+        open(&town).await;
+        let (status, said) =
+            town.api("POST", "/metrics", serde_json::json!({ "metric_name": "near", "value": 1 })).await;
+        assert_eq!(status, 200, "{said}");
+        time::sleep(SECOND).await;
+        for names in regions(&town).await.into_values() {
+            let outside: BTreeSet<String> =
+                town.houses.keys().filter(|name| !names.contains(*name)).cloned().collect();
+            let (inside, outside) = (machines(&town, &names), machines(&town, &outside));
+            let pairs = inside.iter().flat_map(|a| outside.iter().flat_map(move |b| [(*a, *b), (*b, *a)]));
+            let cut = town.world.cut_links(&pairs.collect::<Vec<_>>());
+            for name in names {
+                let began = Instant::now();
+                let path = "/metrics/near/aggregate?consistency=stale";
+                let answer = town.ask("GET", town.houses[&name].number, path, Value::Null).await;
+                let took = began.elapsed();
+                assert_eq!(answer.as_ref().map(|(status, _)| *status), Some(200), "{name}: {answer:?}");
+                assert!(took < SECOND / 4, "{name} asked elsewhere first: {took:?}");
+            }
+            town.world.mend(cut);
+            time::sleep(2 * SECOND).await;
         }
         town.close().await;
     });
