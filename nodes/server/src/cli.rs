@@ -23,6 +23,7 @@ const EXAMPLES: &str = "\
 Examples:
   node                                   a whole cluster, to try with curl (same as `node dev`)
   node dev --workers 5 --data ./data     with more workers, and data that stays
+  node dev --workers 6 --regions eu,us,ap    in three regions, any one of which may be lost
   node run --role control --id 1 --listen 127.0.0.1:8080 --data ./data/1 \\
       --peers 1=127.0.0.1:9090,2=127.0.0.1:9091,3=127.0.0.1:9092,4=127.0.0.1:9093
   node run --role worker --id 2 --listen 127.0.0.1:8081 --data ./data/2 \\

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `analytics` | Distributed Analytics, while whoever leads is killed |
 //! | `by_hand` | the README's way: start, write, stop a worker, start it again |
+//! | `discovery` | who can be asked, while some work, some cannot, and some are gone |
 //! | `distri` | Distri's nodes, while whoever leads is killed |
 //! | `joining` | a worker that joins while writers work, and leaves again |
 //! | `killed` | `kill -9` in the middle of a stream of writes |
@@ -22,6 +23,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 mod analytics;
 mod by_hand;
+mod discovery;
 mod distri;
 mod joining;
 mod killed;

@@ -1,6 +1,7 @@
 //! Six workers in three regions: the death of one region stops no writer and loses nothing, and whoever asks
 //! for the members' health hears of it.
 
+use super::discovery::health;
 use super::writers::{Writers, check};
 use super::{NODE, one_at_a_time};
 use serde_json::Value;
@@ -44,14 +45,6 @@ fn is_spread(fleet: &Fleet) -> bool {
     regions.len() == 7 && led == 5 && wanted.len() == 5 && wanted.iter().all(|group| wide(&group["voters"]))
 }
 
-/// Health by node, as the control node tells it.
-fn health(fleet: &Fleet, query: &str) -> BTreeMap<String, String> {
-    let targets = json(fleet, &format!("/discovery{query}"));
-    let label = |group: &Value, name: &str| group["labels"][format!("__meta_seedstorm_{name}")].clone();
-    let text = |value: Value| value.as_str().unwrap_or_default().to_owned();
-    list(&targets).map(|group| (text(label(group, "node")), text(label(group, "health")))).collect()
-}
-
 #[test]
 fn a_region_dies_and_writers_go_on() {
     let _alone = one_at_a_time();
@@ -64,7 +57,7 @@ fn a_region_dies_and_writers_go_on() {
     for lost in [[3, 4], [5, 6]] {
         lost.iter().for_each(|node| fleet.nodes[*node].kill());
         writers.progress(300);
-        let dead = lost.map(|node| (node + 1).to_string());
+        let dead = lost.map(|node| node as u64 + 1);
         wait::until("the dead are known", || {
             let all = health(&fleet, "?health=all");
             all.len() == 7
