@@ -101,7 +101,7 @@ const DOORS: [(&str, &str); 16] = [
 ];
 
 /// What runs before there is a node, and the runtime of a cluster in one process.
-const MAINS: [&str; 10] = [
+const MAINS: [&str; 11] = [
     "nodes/server/src/main.rs",
     "nodes/server/src/cli.rs",
     "nodes/server/src/config.rs",
@@ -112,6 +112,7 @@ const MAINS: [&str; 10] = [
     "nodes/engine/src/process/remote.rs",
     "nodes/engine/tests/killed.rs",
     "nodes/engine/tests/sql.rs",
+    "nodes/server/tests/nats.rs",
     "nodes/server/tests/sql.rs",
 ];
 

@@ -6,6 +6,7 @@ use crate::http::error::ApiError;
 use crate::http::metrics::NodeMetrics;
 use crate::http::rate_limit::RateLimit;
 use crate::meta::{Placement, View};
+use crate::metricstream::queue::Brokers;
 use crate::partition;
 use crate::profile::{Auth, Profile};
 use replica::driver::Status;
@@ -23,7 +24,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use std::time::Duration;
 
 /// The format since which a group holds more apps than its founder.
-const GUESTS: u32 = 3;
+pub const GUESTS: u32 = 3;
+/// The format since which partitions keep how far they have taken in other systems' messages.
+pub const QUEUES: u32 = 4;
 /// How long a request waits to hear that everybody speaks that format.
 const FORMAT_PATIENCE: Duration = Duration::from_secs(1);
 const FORMAT_PAUSE: Duration = Duration::from_millis(20);
@@ -87,6 +90,8 @@ pub struct ClusterOptions {
     pub settings: BTreeMap<String, serde_json::Value>,
     /// What one client may ask of this listener; `None` is no limit.
     pub rate_limit: Option<RateLimit>,
+    /// Where MetricStream's message brokers come from; `None`: those of the build.
+    pub brokers: Option<Brokers>,
 }
 
 impl Cluster {
@@ -299,14 +304,14 @@ impl Cluster {
         APPS.iter().filter_map(|app| app.check_settings).try_for_each(|check| check(self))
     }
 
-    /// Refuses what nodes of an older version would not understand, as long as some may belong to the
-    /// cluster. A node that has just started hears within a moment that there are none.
+    /// Refuses what nodes that speak less than `format` would not understand, as long as some may belong to
+    /// the cluster. A node that has just started hears within a moment that there are none.
     ///
     /// # Errors
     /// [`ApiError::NotReady`].
-    pub async fn check_format(&self) -> Result<(), ApiError> {
+    pub async fn check_format(&self, format: u32) -> Result<(), ApiError> {
         let deadline = Instant::now() + FORMAT_PATIENCE;
-        while self.view().is_none_or(|view| view.format < GUESTS) {
+        while self.view().is_none_or(|view| view.format < format) {
             if Instant::now() >= deadline {
                 return Err(ApiError::NotReady);
             }
@@ -328,7 +333,7 @@ impl Cluster {
         command: &impl Serialize,
     ) -> Result<R, ApiError> {
         if app.number != 0 {
-            self.check_format().await?;
+            self.check_format(GUESTS).await?;
         }
         // Serialisation of plain data into memory has no way to fail.
         let payload = mark(app.number, postcard::to_stdvec(command).unwrap_or_default());

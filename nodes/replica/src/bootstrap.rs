@@ -37,7 +37,8 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 
 /// The newest format of logs, records and commands that this version speaks. Since 2, members can change;
-/// since 3, a group holds several state machines side by side; since 4, members live in regions.
+/// since 3, a group holds several state machines side by side; since 4, members live in regions, and partitions
+/// keep how far they have taken in other systems' messages.
 pub const FORMAT: u32 = 4;
 
 /// The format since which members can change.

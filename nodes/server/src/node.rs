@@ -171,6 +171,7 @@ fn cluster_options(options: &NodeOptions, name: &str) -> ClusterOptions {
         rate_limit: options.rate_limit,
         data: options.data.clone(),
         settings: options.settings.clone(),
+        brokers: options.brokers.clone(),
     }
 }
 

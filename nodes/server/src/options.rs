@@ -4,6 +4,7 @@ use crate::modes::Mode;
 use crate::topology::Topology;
 use apps::http::rate_limit::RateLimit;
 use apps::meta::Regions;
+use apps::metricstream::queue::Brokers;
 use apps::{Auth, Profile};
 use replica::NodeId;
 use replica::observe::Observer;
@@ -128,6 +129,8 @@ pub struct NodeOptions {
     pub rate_limit: Option<RateLimit>,
     /// The apps' own settings: tables of the configuration file by the apps' names.
     pub settings: BTreeMap<String, serde_json::Value>,
+    /// Where MetricStream's message brokers come from. `None`: those of the build.
+    pub brokers: Option<Brokers>,
     /// How the API is served.
     pub mode: Mode,
     /// Limits of the HTTP server.
@@ -215,6 +218,7 @@ impl NodeOptions {
             max_body_bytes: 64 << 10,
             rate_limit: None,
             settings: BTreeMap::new(),
+            brokers: None,
             mode: Mode::default(),
             http: ServeOptions::default(),
             tuning: Tuning::default(),

@@ -145,7 +145,7 @@ pub async fn list(cluster: &Cluster) -> Result<Vec<NodeInfo>, ApiError> {
 }
 
 async fn refresh(cluster: &Cluster, consistency: Consistency) -> Result<(), ApiError> {
-    cluster.check_format().await?;
+    cluster.check_format(crate::cluster::GUESTS).await?;
     let (nodes, _): (Vec<NodeRow>, _) = cluster.query(&APP, META_GROUP, &Query::Nodes, consistency).await?;
     let cloud = cluster.own::<Cloud>();
     let mut known = cloud.known();

@@ -176,7 +176,7 @@ pub(super) async fn ask<R: serde::de::DeserializeOwned>(
     query: &Query,
 ) -> Result<R, ApiError> {
     // Nodes of an older version have no such state.
-    cluster.check_format().await?;
+    cluster.check_format(crate::cluster::GUESTS).await?;
     Ok(cluster.query(&APP, META_GROUP, query, Consistency::Linearizable).await?.0)
 }
 

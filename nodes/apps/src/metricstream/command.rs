@@ -17,6 +17,10 @@ pub const MAX_TEXT_BYTES: usize = 256;
 pub const MAX_TIME_MS: u64 = 253_402_300_799_999;
 /// Series a partition holds at most; part of the format, as all replicas must refuse the same ones.
 pub const MAX_SERIES: usize = 20_000;
+/// Longest name of a source in bytes; part of the format.
+pub const MAX_SOURCE_BYTES: usize = 512;
+/// Sources that a partition keeps at most; part of the format.
+pub const MAX_SOURCES: usize = 256;
 
 /// What kind of numbers a series holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -128,6 +132,18 @@ pub enum Command<'a> {
         /// Milliseconds since the Unix epoch.
         before_ms: u64,
     },
+    /// Appends the part's points, which come from the messages of `source` beyond number `after`, up to
+    /// `upto`: only if the partition has taken in exactly those up to `after`. Since format 4.
+    Fed {
+        /// Name of the source, [`MAX_SOURCE_BYTES`] at most.
+        source: &'a str,
+        /// Number of the last message that the partition has.
+        after: u64,
+        /// Number of the last message of the part.
+        upto: u64,
+        /// The points.
+        part: Part<'a>,
+    },
 }
 
 /// What came of a command.
@@ -141,6 +157,11 @@ pub enum Reply {
     },
     /// Bytes that are no command, or columns that do not fit together. Nothing was done.
     Invalid,
+    /// Of its source the partition has taken in the messages up to another number. Nothing was done.
+    Elsewhere {
+        /// The number.
+        at: u64,
+    },
 }
 
 /// Plain data as bytes.

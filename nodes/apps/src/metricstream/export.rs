@@ -15,13 +15,11 @@
 //!
 //! The file is a copy, never the truth: a lost one can be written again as far as points are kept.
 
-use super::APP;
 use super::export_files::{Files, Position};
-use super::query::{MAX_POINTS, Points, Query, Select, Value};
+use super::follow;
 use super::settings::Export;
 use crate::cluster::Cluster;
 use replica::GroupId;
-use replica::frame::Consistency;
 use rt::time;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -111,18 +109,16 @@ async fn gather(
     position: &mut Position,
     lines: &mut String,
 ) -> Option<u64> {
-    let select = Select { to_ms: u64::MAX, ..Select::default() };
     loop {
         let from = position.next.get(&group).copied().unwrap_or(0);
-        let query = Query::Points { select: select.clone(), from, limit: MAX_POINTS };
-        // A replica that lags behind only makes this wait.
-        let asked = cluster.query::<Points>(&APP, group, &query, Consistency::Stale).await;
-        let (page, _) = asked.ok()?;
+        let page = follow::page(cluster, group, from).await.ok()?;
         let series: BTreeMap<u32, _> = page.series.into_iter().collect();
         for (number, of, at_ms, value) in page.points {
             let Some(definition) = series.get(&of) else { continue };
             position.last_ms = position.last_ms.max(at_ms);
-            write_line(lines, definition, &value, at_ms, group, number);
+            follow::write_open(lines, definition, &value, at_ms);
+            // Writing into a string has no way to fail.
+            let _ = writeln!(lines, ",\"partition\":{group},\"number\":{number}}}");
         }
         let next = page.next.unwrap_or(page.end).max(from);
         position.next.insert(group, next);
@@ -130,27 +126,4 @@ async fn gather(
             return Some(page.retained_ms);
         }
     }
-}
-
-fn write_line(
-    lines: &mut String,
-    definition: &super::command::Definition,
-    value: &Value,
-    at_ms: u64,
-    group: GroupId,
-    number: u64,
-) {
-    // Writing into a string has no way to fail; nor has plain text, as JSON.
-    let json = |text: &str| serde_json::to_string(text).unwrap_or_default();
-    let _ = write!(lines, "{{\"name\":{},\"value\":", json(&definition.name));
-    let _ = match value {
-        Value::Number(value) => write!(lines, "{}", serde_json::to_string(value).unwrap_or_default()),
-        Value::Member(member) => write!(lines, "{}", json(member)),
-    };
-    let _ = write!(lines, ",\"type\":\"{}\",\"tags\":{{", definition.kind.name());
-    for (place, (key, value)) in definition.tags.iter().enumerate() {
-        let comma = if place > 0 { "," } else { "" };
-        let _ = write!(lines, "{comma}{}:{}", json(key), json(value));
-    }
-    let _ = writeln!(lines, "}},\"timestamp\":{at_ms},\"partition\":{group},\"number\":{number}}}");
 }

@@ -8,6 +8,7 @@
 use super::APP;
 use super::command::{Command, Counts, Reply};
 use super::export;
+use super::queue;
 use super::settings::Settings;
 use crate::cluster::Cluster;
 use crate::http::error::ApiError;
@@ -166,6 +167,7 @@ pub async fn serve(cluster: Cluster) {
     if let Some(export) = Settings::of(&cluster).ok().and_then(|settings| settings.export) {
         tasks.spawn(export::run(cluster.clone(), export));
     }
+    queue::serve(&cluster, &tasks);
     let front = Front::of(&cluster);
     let retention_ms = Settings::of(&cluster).map_or(u64::MAX, |settings| settings.retention_ms);
     for round in 1u64.. {

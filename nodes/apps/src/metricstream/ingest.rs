@@ -251,7 +251,8 @@ impl<'a> Filling<'a> {
     }
 }
 
-/// A batch that was read: what goes where, and what is wrong with the rest.
+/// Batches that were read: what goes where, and what is wrong with the rest.
+#[derive(Default)]
 pub struct Sorted<'a> {
     parts: BTreeMap<GroupId, Filling<'a>>,
     /// Metrics of the batch.
@@ -306,27 +307,8 @@ impl Sorted<'_> {
 /// # Errors
 /// [`ApiError`] if it is not a batch at all.
 pub fn sort(body: &[u8], partitions: u32) -> Result<Sorted<'_>, ApiError> {
-    let mut sorted = Sorted { parts: BTreeMap::new(), count: 0, rejected: 0, errors: Vec::new() };
-    let mut scratch = Vec::new();
-    match serde_json::from_slice::<Batch<'_>>(body) {
-        Ok(batch) => {
-            sorted.count = check_count(batch.metrics.len())?;
-            for (number, metric) in batch.metrics.into_iter().enumerate() {
-                sorted.take(number, Ok(metric), partitions, &mut scratch);
-            }
-        }
-        Err(_) => {
-            let batch: LooseBatch<'_> = serde_json::from_slice(body).map_err(|error| {
-                let code = if error.is_data() { "invalid-value" } else { "invalid-json" };
-                ApiError::invalid(code, format!("the body is not a batch: {error}"))
-            })?;
-            sorted.count = check_count(batch.metrics.len())?;
-            for (number, raw) in batch.metrics.into_iter().enumerate() {
-                let metric = serde_json::from_str(raw.get()).map_err(|error| error.to_string());
-                sorted.take(number, metric, partitions, &mut scratch);
-            }
-        }
-    }
+    let mut sorted = Sorted::default();
+    sorted.read(body, partitions, &|_| true)?;
     Ok(sorted)
 }
 
@@ -339,11 +321,58 @@ fn check_count(count: usize) -> Result<u64, ApiError> {
 }
 
 impl<'a> Sorted<'a> {
+    /// Reads one batch more; of the groups that are not wanted nothing is kept.
+    ///
+    /// # Errors
+    /// [`ApiError`] if it is not a batch at all.
+    pub fn read(
+        &mut self,
+        body: &'a [u8],
+        partitions: u32,
+        wanted: &dyn Fn(GroupId) -> bool,
+    ) -> Result<(), ApiError> {
+        let mut scratch = Vec::new();
+        match serde_json::from_slice::<Batch<'_>>(body) {
+            Ok(batch) => {
+                self.count += check_count(batch.metrics.len())?;
+                for (number, metric) in batch.metrics.into_iter().enumerate() {
+                    self.take(number, Ok(metric), partitions, wanted, &mut scratch);
+                }
+            }
+            Err(_) => {
+                let batch: LooseBatch<'_> = serde_json::from_slice(body).map_err(|error| {
+                    let code = if error.is_data() { "invalid-value" } else { "invalid-json" };
+                    ApiError::invalid(code, format!("the body is not a batch: {error}"))
+                })?;
+                self.count += check_count(batch.metrics.len())?;
+                for (number, raw) in batch.metrics.into_iter().enumerate() {
+                    let metric = serde_json::from_str(raw.get()).map_err(|error| error.to_string());
+                    self.take(number, metric, partitions, wanted, &mut scratch);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a message of a queue: a batch, or one metric. What is neither is one mistake.
+    pub fn read_message(&mut self, body: &'a [u8], partitions: u32, wanted: &dyn Fn(GroupId) -> bool) {
+        if body.len() > MAX_BODY_BYTES {
+            self.count += 1;
+            self.reject(0, format!("it has {} bytes; allowed are {MAX_BODY_BYTES}", body.len()));
+            return;
+        }
+        let Err(error) = self.read(body, partitions, wanted) else { return };
+        let metric = serde_json::from_slice::<Metric<'_>>(body).map_err(|_| error.to_string());
+        self.count += 1;
+        self.take(0, metric, partitions, wanted, &mut Vec::new());
+    }
+
     fn take(
         &mut self,
         number: usize,
         metric: Result<Metric<'a>, String>,
         partitions: u32,
+        wanted: &dyn Fn(GroupId) -> bool,
         scratch: &mut Vec<u8>,
     ) {
         // At most `MAX_METRICS`.
@@ -351,7 +380,9 @@ impl<'a> Sorted<'a> {
         match metric.and_then(|metric| metric.check().map(|()| metric)) {
             Ok(metric) => {
                 let group = partition::group_of(&metric.name.0, partitions);
-                self.parts.entry(group).or_default().push(metric, number, scratch);
+                if wanted(group) {
+                    self.parts.entry(group).or_default().push(metric, number, scratch);
+                }
             }
             Err(error) => self.reject(number, error),
         }

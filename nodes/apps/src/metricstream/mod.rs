@@ -3,22 +3,27 @@
 //! Beside the four files of every app: [`ingest`] (from a batch's bytes to commands), [`columns`] (points on
 //! the disk), [`index`] (series by name and tags), [`accumulator`] (what points sum up to), [`rollup`]
 //! (panes of time), `read` (answers from blocks), [`front`] (what a node keeps for its listener: limits and
-//! counts), `export` and [`export_files`] (`metrics.jsonl`), [`search`] (queries over HTTP), [`settings`].
+//! counts), `follow` (points as they come, for copies), `export` and [`export_files`] (`metrics.jsonl`),
+//! [`queue`] (message queues in and out), `sources` (how far those are), [`search`] (queries over HTTP),
+//! [`settings`].
 
 pub mod accumulator;
 pub mod columns;
 pub mod command;
 mod export;
 pub mod export_files;
+mod follow;
 pub mod front;
 pub mod index;
 pub mod ingest;
 pub mod query;
+pub mod queue;
 mod read;
 pub mod rollup;
 pub mod routes;
 pub mod search;
 pub mod settings;
+mod sources;
 mod state;
 
 #[cfg(test)]

@@ -49,6 +49,12 @@ pub enum Query {
     },
     /// Points summed up; the answer is an `Option<Sums>`, which is `None` if there were too many.
     Sums(Sum),
+    /// How far the partition has taken in the messages of a source; the answer is a number, 0 at first.
+    /// Since format 4.
+    Taken {
+        /// Name of the source.
+        source: String,
+    },
 }
 
 /// What to sum up.

@@ -5,6 +5,7 @@ use super::command::{Command, Counts, Reply};
 use super::front::Front;
 use super::ingest::{Sorted, sort};
 use super::query::Query;
+use super::queue;
 use crate::cluster::Cluster;
 use crate::http::error::ApiError;
 use crate::http::idempotency::key_of;
@@ -91,7 +92,7 @@ async fn send_part(
     let command = Command::Ingest(sorted.part(group, digest, counts));
     let end = match cluster.command(&APP, group, key, &command).await {
         Ok(Reply::Done { refused }) => Ok(refused),
-        Ok(Reply::Invalid) => Err(ApiError::Internal),
+        Ok(Reply::Invalid | Reply::Elsewhere { .. }) => Err(ApiError::Internal),
         Err(error) => Err(error),
     };
     (group, end)
@@ -197,6 +198,7 @@ pub async fn stats(State(cluster): State<Cluster>) -> Result<Response, ApiError>
 
 /// Adds the counts to a scrape; left out while a partition has no answer.
 pub async fn measure(cluster: &Cluster, registry: &mut Registry) {
+    queue::measure(cluster, registry);
     let Ok((counts, _)) = gather(cluster, Consistency::Stale).await else { return };
     let stats = stats_of(&counts);
     let all = [

@@ -1,5 +1,6 @@
 //! The table `[apps.metricstream]` of the configuration file.
 
+use super::queue::{self, QueueIn, QueueOut};
 use crate::cluster::Cluster;
 use crate::http::rate_limit::RateLimit;
 use crate::profile::Profile;
@@ -23,6 +24,8 @@ struct Table {
     export: Option<bool>,
     folder: Option<PathBuf>,
     file_mib: Option<u64>,
+    queue_in: Option<QueueIn>,
+    queue_out: Option<QueueOut>,
 }
 
 /// Where `metrics.jsonl` goes.
@@ -43,6 +46,10 @@ pub struct Settings {
     pub retention_ms: u64,
     /// Where `metrics.jsonl` goes; `None` if it is not written here.
     pub export: Option<Export>,
+    /// Where messages come from.
+    pub queue_in: Option<QueueIn>,
+    /// Where points go as messages.
+    pub queue_out: Option<QueueOut>,
 }
 
 impl Settings {
@@ -67,10 +74,13 @@ impl Settings {
         if !(1..=1024).contains(&file_mib) {
             return Err("metricstream: file_mib must lie in 1..=1024".into());
         }
+        let (queue_in, queue_out) = (table.queue_in, table.queue_out);
+        queue::check(cluster, queue_in.as_ref(), queue_out.as_ref())?;
         let options = cluster.options();
         let wanted = table.export.unwrap_or(options.profile == Profile::MetricStream);
         let folder = table.folder.unwrap_or_else(|| options.data.clone());
         let export = wanted.then_some(Export { folder, file_bytes: file_mib << 20 });
-        Ok(Settings { rate_limit: rate, retention_ms: hours.saturating_mul(3_600_000), export })
+        let retention_ms = hours.saturating_mul(3_600_000);
+        Ok(Settings { rate_limit: rate, retention_ms, export, queue_in, queue_out })
     }
 }

@@ -13,6 +13,7 @@ use super::command::{Command, Counts, Definition, DefinitionRef, Kind, MAX_SERIE
 use super::index::Index;
 use super::query::Query;
 use super::rollup;
+use super::sources::Sources;
 use replica::StateMachine;
 use replica::machine::{Row, RowChange, Stored};
 use serde::{Deserialize, Serialize};
@@ -33,6 +34,8 @@ const META_ROW: u8 = b'm';
 const OPEN_ROW: u8 = b'p';
 const TOTALS_ROW: u8 = b't';
 pub(super) const ROLLUP_ROW: u8 = b'u';
+/// How far a source was taken in. Since format 4.
+const SOURCE_ROW: u8 = b's';
 
 /// What is kept of the partition as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +68,7 @@ pub struct State {
     /// Heads of blocks by the number of their first point.
     pub(super) blocks: BTreeMap<u64, Head>,
     pub(super) meta: Meta,
+    sources: Sources,
     /// Rows that are not handed out yet.
     pub(super) changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
 }
@@ -104,6 +108,23 @@ impl State {
             self.append(new);
         }
         Reply::Done { refused }
+    }
+
+    /// A message counts once: whoever brings it has to know that it is the next one.
+    fn fed(&mut self, source: &str, after: u64, upto: u64, part: &Part<'_>, at_ms: u64) -> Reply {
+        let at = self.sources.at(source);
+        if at != after {
+            return Reply::Elsewhere { at };
+        }
+        if upto <= after || !self.sources.has_room_for(source) {
+            return Reply::Invalid;
+        }
+        let reply = self.ingest(part, at_ms);
+        if let Reply::Done { .. } = reply {
+            let (number, row) = self.sources.set(source, upto);
+            self.changes.insert(row_key(SOURCE_ROW, number), Some(row));
+        }
+        reply
     }
 
     /// Numbers of the part's series, as far as they are known; `None` if the part makes no sense.
@@ -245,6 +266,7 @@ impl State {
                 places.ok_or("more totals than series")?.copy_from_slice(&totals);
             }
             Some(ROLLUP_ROW) => {}
+            Some(SOURCE_ROW) => self.sources.restore(number, &row)?,
             _ => return Err("an unknown kind".into()),
         }
         Ok(())
@@ -285,6 +307,7 @@ impl StateMachine for State {
                 Reply::Done { refused: Vec::new() }
             }
             Ok(Command::Retain { before_ms }) => self.retain(before_ms),
+            Ok(Command::Fed { source, after, upto, part }) => self.fed(source, after, upto, &part, at_ms),
             Err(_) => Reply::Invalid,
         };
         if reply != Reply::Invalid {
@@ -303,6 +326,7 @@ impl StateMachine for State {
             Ok(Query::Points { select, from, limit }) => {
                 self.points(&select, from, limit, stored).map(|points| encode(&points))
             }
+            Ok(Query::Taken { source }) => Ok(encode(&self.sources.at(&source))),
             Ok(Query::Sums(sum)) => self.sums(&sum, stored).map(|sums| encode(&sums)),
             Err(error) => Err(error.to_string()),
         };
@@ -333,6 +357,9 @@ impl StateMachine for State {
             hash.wrapping_add(xxh3_64(&numbers.concat()))
         });
         let open = self.open.encode();
-        xxh3_64_with_seed(&open, totals ^ blocks.rotate_left(21) ^ xxh3_64(&encode(&self.meta)))
+        xxh3_64_with_seed(
+            &open,
+            totals ^ blocks.rotate_left(21) ^ xxh3_64(&encode(&self.meta)) ^ self.sources.hash(),
+        )
     }
 }

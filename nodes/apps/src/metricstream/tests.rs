@@ -1,7 +1,7 @@
 //! The state machine against a list of points, whatever the blocks, flushes and restarts.
 
 use super::accumulator::{Accumulator, Need};
-use super::command::{Command, Counts, MAX_SERIES, Reply, encode};
+use super::command::{Command, Counts, MAX_SERIES, MAX_SOURCE_BYTES, MAX_SOURCES, Reply, encode};
 use super::ingest::sort;
 use super::query::{Points, Query, Select, Sum, Sums, Value};
 use super::rollup::PANE_MS;
@@ -16,6 +16,13 @@ fn ingest(state: &mut State, body: &str, at_ms: u64) -> Reply {
     assert_eq!(sorted.rejected, 0, "{:?}", sorted.errors);
     let counts = Counts { batches: 1, ..Counts::default() };
     postcard::from_bytes(&state.apply(&encode(&Command::Ingest(sorted.part(1, 7, counts))), at_ms)).unwrap()
+}
+
+fn fed(state: &mut State, body: &str, after: u64, upto: u64, at_ms: u64) -> Reply {
+    let sorted = sort(body.as_bytes(), 1).unwrap();
+    let part = sorted.part(1, 0, Counts::default());
+    let command = Command::Fed { source: "in:s", after, upto, part };
+    postcard::from_bytes(&state.apply(&encode(&command), at_ms)).unwrap()
 }
 
 fn ask<T: serde::de::DeserializeOwned>(state: &State, rows: &RowMap, query: &Query) -> T {
@@ -77,10 +84,10 @@ proptest! {
     /// Flushed and restarted anywhere: the same points, and sums that agree with them. And a machine that
     /// was never restarted has the same hash and the same rows.
     #[test]
-    fn nothing_is_lost_or_doubled(steps in proptest::collection::vec((0u8..4, 1usize..4000), 1..14)) {
+    fn nothing_is_lost_or_doubled(steps in proptest::collection::vec((0u8..5, 1usize..4000), 1..14)) {
         let (mut state, mut rows) = (State::default(), RowMap::default());
         let (mut calm, mut calm_rows) = (State::default(), RowMap::default());
-        let mut count = 0;
+        let (mut count, mut fed_upto) = (0, 0);
         for (number, (step, size)) in steps.into_iter().enumerate() {
             if step == 0 {
                 rows.write(state.take_changes());
@@ -91,9 +98,19 @@ proptest! {
             } else if step == 1 {
                 rows.write(state.take_changes());
             }
-            let body = batch(size, number);
-            ingest(&mut state, &body, number as u64);
-            ingest(&mut calm, &body, number as u64);
+            let (body, number) = (batch(size, number), number as u64);
+            if step == 2 {
+                // Brought twice, taken once.
+                let done = Reply::Done { refused: Vec::new() };
+                for reply in [done, Reply::Elsewhere { at: number + 1 }] {
+                    prop_assert_eq!(&fed(&mut state, &body, fed_upto, number + 1, number), &reply);
+                    prop_assert_eq!(&fed(&mut calm, &body, fed_upto, number + 1, number), &reply);
+                }
+                fed_upto = number + 1;
+            } else {
+                ingest(&mut state, &body, number);
+                ingest(&mut calm, &body, number);
+            }
             count += size;
         }
         let points = all_points(&state, &rows);
@@ -118,7 +135,7 @@ proptest! {
     fn strange_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
         let mut state = State::default();
         let reply: Reply = postcard::from_bytes(&state.apply(&bytes, 5)).unwrap();
-        let known = matches!(reply, Reply::Invalid | Reply::Done { .. });
+        let known = matches!(reply, Reply::Invalid | Reply::Done { .. } | Reply::Elsewhere { .. });
         prop_assert!(known);
         let _ = state.query(&bytes, &RowMap::default());
         let _ = State::default().restore(&mut [(bytes.clone(), bytes)].into_iter());
@@ -290,4 +307,39 @@ fn too_many_steps_are_refused_and_fewer_are_not() {
     assert_eq!(answer, None);
     let answer: Option<Sums> = ask(&state, &rows, &Query::Sums(sum(2)));
     assert!(answer.is_some_and(|sums| sums.cells.len() > 4500));
+}
+
+#[test]
+fn messages_of_a_source_count_once_and_in_order() {
+    let (mut state, mut rows) = (State::default(), RowMap::default());
+    let done = Reply::Done { refused: Vec::new() };
+    assert_eq!(fed(&mut state, &batch(3, 0), 0, 5, 1), done);
+    for (after, upto) in [(0, 5), (4, 9), (6, 7)] {
+        assert_eq!(fed(&mut state, &batch(3, 0), after, upto, 2), Reply::Elsewhere { at: 5 });
+    }
+    assert_eq!(fed(&mut state, &batch(3, 0), 5, 5, 2), Reply::Invalid, "it leads nowhere");
+    rows.write(state.take_changes());
+    let hash = state.hash();
+    let mut state = State::default();
+    state.restore(&mut rows.0.clone().into_iter()).unwrap();
+    assert_eq!(state.hash(), hash);
+    let taken = |state: &State, source: &str| -> u64 {
+        ask(state, &RowMap::default(), &Query::Taken { source: source.into() })
+    };
+    assert_eq!((taken(&state, "in:s"), taken(&state, "in:other")), (5, 0));
+    assert_eq!(fed(&mut state, &batch(3, 1), 5, 6, 3), done);
+    assert_ne!(state.hash(), hash);
+    rows.write(state.take_changes());
+    assert_eq!(all_points(&state, &rows).len(), 6);
+    // Only so many sources, and each with a name.
+    let take = |state: &mut State, source: &str| -> Reply {
+        let command = Command::Fed { source, after: 0, upto: 1, part: Default::default() };
+        postcard::from_bytes(&state.apply(&encode(&command), 5)).unwrap()
+    };
+    assert_eq!(take(&mut state, ""), Reply::Invalid);
+    assert_eq!(take(&mut state, &"x".repeat(MAX_SOURCE_BYTES + 1)), Reply::Invalid);
+    for n in 1..MAX_SOURCES {
+        assert_eq!(take(&mut state, &format!("s{n}")), done);
+    }
+    assert_eq!(take(&mut state, "one too many"), Reply::Invalid);
 }

@@ -84,7 +84,7 @@ pub(super) async fn resign_leader(cluster: &Cluster) -> Result<Leadership, ApiEr
 }
 
 async fn move_home(cluster: &Cluster, node: NodeId) -> Result<(), ApiError> {
-    cluster.check_format().await?;
+    cluster.check_format(crate::cluster::GUESTS).await?;
     let payload = meta::Command::MoveHome { node }.encode();
     let written = cluster.write(META_GROUP, Envelope { key: None, payload }).await?;
     match meta::Reply::decode(&written.answer).ok_or(ApiError::Internal)? {
