@@ -12,6 +12,7 @@
 //! | [`determinism`] | one seed, one history: checked |
 //! | [`artifacts`] | what a failing seed leaves behind |
 //! | [`mod@bench`] | the figures that are promised, measured |
+//! | `broker` | a message broker on a machine of its own |
 //! | [`job`] | the main job: sweep, load, report |
 //! | [`cli`] | the command line |
 //!
@@ -22,6 +23,7 @@
 pub mod aftermath;
 pub mod artifacts;
 pub mod bench;
+mod broker;
 pub mod build_info;
 pub mod campaign;
 pub mod cli;

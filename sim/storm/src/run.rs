@@ -1,6 +1,7 @@
 //! One seed: load under faults, heal, liveness, judgement.
 
 use crate::aftermath::{Aftermath, RECOVERY, REPLACEMENT};
+use crate::broker;
 use crate::judging::{judge, report, timeline};
 use crate::membership::Membership;
 use crate::panics;
@@ -185,6 +186,7 @@ async fn drive(world: Arc<World>, plan: Plan, knobs: Knobs, found: Found) -> Fac
     let watch = Watch::new(world.clone(), found);
     let (machines, lives, endings) = place_nodes(&world, &knobs, &watch);
     let client_machines = place_clients(&world, &knobs);
+    let broker = broker::place(&world, &knobs);
     let names: BTreeMap<u64, String> =
         knobs.nodes().into_iter().zip(machine_names(knobs.workers())).collect();
     let system = system::named(Scenario::system_of(&plan))(&world, &knobs);
@@ -211,7 +213,8 @@ async fn drive(world: Arc<World>, plan: Plan, knobs: Knobs, found: Found) -> Fac
     let nemesis = nemesis(&world, &watch, machines.clone());
     let nemesis = nemesis.with_atlas(atlas(&world, &plan, &knobs, &aftermath, judge_machine));
     let clients = client_names(knobs.clients()).into_iter().zip(client_machines[1..].iter().copied());
-    let nemesis = nemesis.with_clients(clients.collect());
+    let broker = broker.map(|machine| (broker::MACHINE.to_owned(), machine));
+    let nemesis = nemesis.with_clients(clients.chain(broker).collect());
     supervise(nemesis.clone(), watch.clone(), machines.clone(), endings);
     let booting = aftermath.clone();
     facts.booted =

@@ -1,5 +1,6 @@
 //! The cluster as a scenario: which machines, which knobs, which plan for a seed.
 
+use crate::broker;
 use replica::NodeId;
 use rt::sim::rng::{Purpose, Rng};
 use server::modes::Mode;
@@ -90,7 +91,7 @@ const REGIONS: u64 = 3;
 const CLIENTS: u64 = 3;
 
 /// Knobs of a plan: name, smallest and largest value that a plan may set.
-const KNOBS: [(&str, u64, u64); 14] = [
+const KNOBS: [(&str, u64, u64); 16] = [
     // 0: a node alone, see `mode`.
     ("workers", 0, 9),
     ("partitions", 1, 16),
@@ -111,6 +112,9 @@ const KNOBS: [(&str, u64, u64); 14] = [
     ("mode", 0, MODES.len() as u64 - 1),
     // Regions that the machines lie in, neighbours together; without it there are none.
     ("regions", 1, 4),
+    // 1: MetricStream takes messages in from a broker, and publishes its points to it.
+    ("queue_in", 0, 1),
+    ("queue_out", 0, 1),
 ];
 
 /// Modes of the scaling journey, as the knob `mode` counts them.
@@ -160,6 +164,13 @@ impl Scenario {
         drawn.then(|| rng.between(3, 6))
     }
 
+    /// Which of MetricStream's queues there are, in half of the seeds each.
+    fn queues(&self, seed: u64) -> Vec<&'static str> {
+        let mut rng = Rng::numbered(seed, Purpose::Plan, 7);
+        let queues = ["queue_in", "queue_out"].into_iter().filter(|_| rng.chance(0.5));
+        if self.system == "metricstream" { queues.collect() } else { Vec::new() }
+    }
+
     /// The same scenario with other faults.
     pub fn with_faults(self, faults: Profile) -> Self {
         Scenario { faults, ..self }
@@ -205,6 +216,7 @@ impl Scenario {
         } else if let Some(workers) = self.workers_in_regions(seed) {
             knobs.extend([("regions".to_owned(), REGIONS), ("workers".to_owned(), workers)]);
         }
+        knobs.extend(self.queues(seed).into_iter().map(|queue| (queue.to_owned(), 1)));
         let mut plan =
             Plan { scenario: self.name.into(), seed, duration_ms, world, knobs, faults: Vec::new() };
         plan.faults = faults_for(&plan, self.kinds());
@@ -218,7 +230,8 @@ pub fn faults_for(plan: &Plan, kinds: Vec<&'static str>) -> Vec<Fault> {
     let partitions = plan.knobs.get("partitions").copied().unwrap_or(4);
     let selectors = (0..=partitions).map(|group| format!("@leader:{group}")).collect();
     let machines = machine_names(workers);
-    let clients = client_names(plan.knobs.get("clients").copied().unwrap_or(CLIENTS));
+    let mut clients = client_names(plan.knobs.get("clients").copied().unwrap_or(CLIENTS));
+    clients.extend(broker_name(&plan.knobs));
     let duration_ms = plan.duration_ms;
     let input = DrawInput { machines, clients, selectors, duration_ms, max_faults: 12, kinds };
     let mut faults = draw(plan.seed, &input);
@@ -304,6 +317,12 @@ pub fn machine_names(workers: u64) -> Vec<String> {
     std::iter::once("control".to_owned()).chain((1..=workers).map(|n| format!("worker-{n}"))).collect()
 }
 
+/// The broker's machine, if there is one: it is hit as a client is.
+fn broker_name(knobs: &BTreeMap<String, u64>) -> Option<String> {
+    let wanted = ["queue_in", "queue_out"].iter().any(|queue| knobs.get(*queue) == Some(&1));
+    wanted.then(|| crate::broker::MACHINE.to_owned())
+}
+
 /// `client-1`, …
 pub fn client_names(clients: u64) -> Vec<String> {
     (1..=clients).map(|n| format!("client-{n}")).collect()
@@ -337,7 +356,8 @@ impl Knobs {
             let allowed = if knobs.is_alone() { "1 to 9 in mode 0" } else { "0 in modes 1 to 3" };
             return Err(PlanError::Range { key, found: knobs.workers(), allowed: allowed.into() });
         }
-        let machines = [machine_names(knobs.workers()), client_names(knobs.clients())].concat();
+        let mut machines = [machine_names(knobs.workers()), client_names(knobs.clients())].concat();
+        machines.extend(broker_name(&knobs.values));
         plan.check(&machines, &KNOBS.map(|(name, ..)| name))?;
         Ok(knobs)
     }
@@ -366,6 +386,11 @@ impl Knobs {
     /// Number of clients.
     pub fn clients(&self) -> u64 {
         self.get("clients", CLIENTS)
+    }
+
+    /// True if there is a message broker.
+    pub fn has_broker(&self) -> bool {
+        broker_name(&self.values).is_some()
     }
 
     /// Ids of all nodes: 1 is the control node.
@@ -417,6 +442,16 @@ impl Knobs {
         if let limit @ 1.. = self.get("posts_per_second", 0) {
             settings.insert("rate_limit".into(), format!("{limit}/s").into());
         }
+        let (url, stream) = (format!("nats://{}", broker::HOST), broker::IN);
+        if self.get("queue_in", 0) == 1 {
+            settings.insert("queue_in".into(), serde_json::json!({ "url": url, "stream": stream }));
+        }
+        if self.get("queue_out", 0) == 1 {
+            let (stream, subject) = (broker::OUT, broker::SUBJECT);
+            let table = serde_json::json!({ "url": url, "stream": stream, "subject": subject });
+            settings.insert("queue_out".into(), table);
+        }
+        options.brokers = self.has_broker().then(broker::brokers);
         if !settings.is_empty() {
             options.settings.insert("metricstream".into(), settings.into());
         }

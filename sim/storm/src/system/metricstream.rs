@@ -2,11 +2,13 @@
 //! and statistics read back.
 //!
 //! Judged: what is acknowledged is counted exactly once in its series, points and windows agree with each
-//! other, the statistics are what the answers add up to, and where posts are limited nobody gets more.
+//! other, the statistics are what the answers add up to, and where posts are limited nobody gets more. In
+//! some seeds batches also come from a broker's stream, and points go out to one, see [`queues`].
 
 mod export;
 mod judge;
 mod limits;
+mod queues;
 
 use super::{Boxed, Deed, Seat, System, json_lines, keep};
 use crate::aftermath::{PAUSE, RECOVERY};
@@ -19,6 +21,7 @@ use client::metricstream::{BatchAnswer, QueryAnswer, RollupAnswer, Stats, Value}
 use http::{Method, Request};
 use judge::Final;
 use limits::Admissions;
+use queues::Queues;
 use rt::sim::World;
 use rt::sim::rng::Rng;
 use rt::time::{self, Instant};
@@ -42,6 +45,13 @@ pub enum Call {
         wrong: u64,
         /// Key under which it was sent until it was answered.
         key: Option<String>,
+    },
+    /// A message for the broker's stream.
+    Put {
+        /// Names and values of its good metrics.
+        metrics: Vec<(String, u64)>,
+        /// Metrics in it that break a rule, or 1 if it is no batch.
+        wrong: u64,
     },
     /// How many points a series holds.
     Count {
@@ -76,6 +86,7 @@ pub struct MetricStream {
     /// True if nodes write metrics.jsonl.
     exported: bool,
     admissions: Arc<Admissions>,
+    queues: Arc<Queues>,
 }
 
 pub(super) fn make(world: &Arc<World>, knobs: &Knobs) -> Arc<dyn System> {
@@ -87,6 +98,7 @@ pub(super) fn make(world: &Arc<World>, knobs: &Knobs) -> Arc<dyn System> {
         next_value: Arc::new(AtomicU64::new(1)),
         found: Arc::default(),
         admissions: Admissions::new(world, knobs.get("posts_per_second", 0)),
+        queues: Arc::new(Queues::of(knobs)),
     })
 }
 
@@ -107,13 +119,14 @@ impl System for MetricStream {
         if let Some(found) = found.filter(|_| self.exported) {
             violations.extend(judge::exports(found));
         }
+        violations.extend(found.map_or_else(Vec::new, queues::judge));
         violations.extend(self.admissions.judge());
         violations
     }
 
     fn deeds(&self) -> Vec<Deed> {
         let history = self.recorder.history();
-        history.iter().map(|one| Deed::of(one, matches!(one.call, Call::Batch { .. }))).collect()
+        history.iter().map(|one| Deed::of(one, !matches!(one.call, Call::Count { .. }))).collect()
     }
 
     fn history(&self) -> Vec<String> {
@@ -138,7 +151,9 @@ impl MetricStream {
         let http = self.http(endpoints, token, client);
         while !stop.load(Ordering::Relaxed) {
             time::sleep(rng.duration(pause / 2, pause * 3 / 2)).await;
-            if rng.chance(0.7) {
+            if self.queues.into && rng.chance(0.3) {
+                self.put(client, &mut rng).await;
+            } else if rng.chance(0.7) {
                 self.batch(client, &http, &mut rng).await;
             } else if let Some(series) = rng.pick(&self.series).cloned() {
                 self.count(client, &http, series).await;
@@ -199,12 +214,15 @@ impl MetricStream {
     /// Everything that is stored; `None` if it cannot be read in time.
     async fn read_all(&self, http: Http) -> Option<Final> {
         let deadline = Instant::now() + RECOVERY;
+        if self.queues.into {
+            self.put_last(http.client, deadline).await;
+        }
         loop {
             // A write of unknown outcome may still arrive: what is read must have stood still.
             let tried = async {
                 let before: Stats = http.get("/stats", PATIENCE).await?;
                 let mut found = Final { stats: before, ..Final::default() };
-                for name in &self.series {
+                for name in self.series.iter().chain(&self.queues.last_series) {
                     found.points.insert(name.clone(), points_of(&http, name).await?);
                     let path = format!("/rollups?name={name}&window=20s&by=");
                     let windows: RollupAnswer = http.get(&path, PATIENCE).await?;
@@ -213,11 +231,19 @@ impl MetricStream {
                         windows.map(|window| (window.start, window.count, window.sum.unwrap_or(0.0)));
                     found.windows.insert(name.clone(), windows.collect());
                 }
+                if self.queues.out {
+                    found.published = queues::published().await;
+                }
                 let after: Stats = http.get("/stats", PATIENCE).await?;
                 Ok::<_, Failure>((found, before == after))
             };
             match tried.await {
-                Ok((found, true)) => return Some(found),
+                // What has not come through when time is up is missing.
+                Ok((found, true))
+                    if queues::is_complete(&self.queues, &found) || Instant::now() >= deadline =>
+                {
+                    return Some(found);
+                }
                 _ if Instant::now() >= deadline => return None,
                 _ => time::sleep(PAUSE).await,
             }

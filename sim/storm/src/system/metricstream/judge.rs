@@ -8,6 +8,7 @@
 //! The copies in `metrics.jsonl` hold every point once, see [`exports`]. Limits of posts are judged in `limits`.
 
 use super::export::Export;
+use super::queues::Sent;
 use super::{Answer, Call, windows_of};
 use check::history::{Operation, Outcome};
 use check::{Judge, MAX_VIOLATIONS_PER_JUDGE, Violation};
@@ -25,6 +26,8 @@ pub struct Final {
     pub windows: BTreeMap<String, Vec<(u64, u64, f64)>>,
     /// The copies in metrics.jsonl.
     pub exports: Vec<Export>,
+    /// What went out to the broker; `None` if nothing goes there.
+    pub published: Option<Vec<Sent>>,
 }
 
 type History = [Operation<Call, Answer>];
@@ -44,7 +47,7 @@ pub fn judge(history: &History, found: &Final) -> Vec<Violation> {
     violations
 }
 
-fn violation(judge: Judge, evidence: String) -> Violation {
+pub(super) fn violation(judge: Judge, evidence: String) -> Violation {
     Violation { judge, at_ns: None, evidence }
 }
 
@@ -60,7 +63,11 @@ fn stored(history: &History, found: &Final) -> Vec<Violation> {
     }
     let mut sent = BTreeSet::new();
     for operation in history {
-        let Call::Batch { metrics, key, .. } = &operation.call else { continue };
+        let (metrics, key) = match &operation.call {
+            Call::Batch { metrics, key, .. } => (metrics, key.as_deref().unwrap_or("none")),
+            Call::Put { metrics, .. } => (metrics, "none, it is a message"),
+            Call::Count { .. } => continue,
+        };
         let (mut present, mut absent) = (0, None);
         for (series, value) in metrics {
             sent.insert((series.as_str(), *value));
@@ -71,12 +78,12 @@ fn stored(history: &History, found: &Final) -> Vec<Violation> {
         }
         match (&operation.outcome, absent) {
             (Outcome::Ok(_), Some((series, value))) => {
-                let text = format!("{value} of {series} was acknowledged (key {key:?}) and is not stored");
+                let text = format!("{value} of {series} was acknowledged (key: {key}) and is not stored");
                 violations.push(violation(Judge::Durability, text));
             }
             (Outcome::Rejected(why), _) if present > 0 => {
                 let text = format!(
-                    "a batch (key {key:?}) was refused ({why}), and {present} of its metrics are stored"
+                    "a batch (key: {key}) was refused ({why}), and {present} of its metrics are stored"
                 );
                 violations.push(violation(Judge::Durability, text));
             }
@@ -90,7 +97,7 @@ fn stored(history: &History, found: &Final) -> Vec<Violation> {
 }
 
 /// Everything that is stored, as lines have it.
-fn stored_values(found: &Final) -> BTreeSet<(&str, u64)> {
+pub(super) fn stored_values(found: &Final) -> BTreeSet<(&str, u64)> {
     found
         .points
         .iter()
@@ -161,8 +168,11 @@ fn windows(found: &Final) -> Vec<Violation> {
 fn statistics(history: &History, stats: &Stats) -> Vec<Violation> {
     let (mut sure, mut most) = ([0; 3], [0; 3]);
     for operation in history {
-        let Call::Batch { metrics, wrong, .. } = &operation.call else { continue };
-        let counted = [metrics.len() as u64, 1, *wrong];
+        let (Call::Batch { metrics, wrong, .. } | Call::Put { metrics, wrong }) = &operation.call else {
+            continue;
+        };
+        // A message may be nothing but a mistake.
+        let counted = [metrics.len() as u64, u64::from(!metrics.is_empty()), *wrong];
         let places = counted.into_iter().zip(sure.iter_mut().zip(most.iter_mut()));
         for (count, (sure, most)) in places {
             match operation.outcome {
@@ -194,9 +204,10 @@ fn counts(history: &History) -> Vec<Violation> {
         };
         let (mut least, mut most) = (0, 0);
         for write in history {
-            let Call::Batch { metrics, .. } = &write.call else { continue };
+            let (Call::Batch { metrics, .. } | Call::Put { metrics, .. }) = &write.call else { continue };
             let own = metrics.iter().filter(|metric| metric.0 == *series).count() as u64;
-            let done = matches!(write.outcome, Outcome::Ok(_));
+            // A message is in the stream when it is acknowledged, and in the cluster soon after.
+            let done = matches!((&write.call, &write.outcome), (Call::Batch { .. }, Outcome::Ok(_)));
             if done && write.end_ns.is_some_and(|end| end < read.begin_ns) {
                 least += own;
             }
@@ -237,7 +248,13 @@ mod tests {
             rate_limited_requests: 0,
         };
         let windows = [("s".to_owned(), windows.collect())].into();
-        Final { stats, points: [("s".to_owned(), points)].into(), windows, exports: Vec::new() }
+        Final {
+            stats,
+            points: [("s".to_owned(), points)].into(),
+            windows,
+            exports: Vec::new(),
+            published: None,
+        }
     }
 
     fn judges(history: &History, found: &Final) -> Vec<Judge> {
