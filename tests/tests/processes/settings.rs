@@ -96,6 +96,27 @@ fn limits_and_tokens_are_read_again_on_sighup() {
     assert_eq!((insert(0), insert(0), insert(0)), (200, 200, 429));
     read_again(&config(""), "read again");
     assert_eq!((insert(0), insert(0), insert(2000)), (200, 200, 200));
+
+    // MetricStream's own limit, of clients that name themselves; other requests are not counted.
+    let batch = |client: &str| {
+        let request = Request::new("POST", "/metrics").with("Content-Type", "application/json");
+        let request = request.with("X-Client-Id", client);
+        let body = r#"{"metrics":[{"name":"m","value":1,"type":"gauge"}]}"#;
+        Client::new(&api).send(request.with_body(body)).status
+    };
+    assert_eq!((batch("a"), batch("a"), batch("a")), (200, 200, 200));
+    let limited = |limit: &str| config(&format!("[apps.metricstream]\nrate_limit = \"{limit}\"\n"));
+    read_again(&limited("2/h"), "read again");
+    assert_eq!((batch("a"), batch("a"), batch("a"), batch("b")), (200, 200, 429, 200));
+    assert_eq!((insert(0), insert(0), insert(0)), (200, 200, 200));
+    // The same limit: what was counted stays. A wrong one: nothing changes.
+    read_again(&limited("2/h"), "read again");
+    read_again(&limited("2/day"), "nothing has changed");
+    assert_eq!((batch("a"), batch("b"), batch("b")), (429, 200, 429));
+    read_again(&limited("3/h"), "read again");
+    assert_eq!((batch("a"), batch("a"), batch("a"), batch("a")), (200, 200, 200, 429));
+    read_again(&limited("off"), "read again");
+    assert_eq!((batch("a"), batch("b")), (200, 200));
     assert_eq!(node.terminate().code(), Some(0), "{}", node.log());
 }
 

@@ -20,7 +20,7 @@ use rt::task::TaskGroup;
 use rt::time::{self, Instant};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -35,7 +35,7 @@ const RETAIN_EVERY: u64 = 60;
 /// A node's front.
 pub struct Front {
     /// Of listeners with this system's profile, and of others.
-    gates: [OnceLock<Option<Gate>>; 2],
+    gates: [Mutex<Gate>; 2],
     /// Keeps clients from choosing names that meet in one hash.
     seed: u64,
     limited: AtomicU64,
@@ -45,9 +45,29 @@ pub struct Front {
     flushing: tokio::sync::Mutex<Flushing>,
 }
 
+/// Who may post how much, and the settings that say so.
+#[derive(Default)]
 struct Gate {
-    rate: RateLimit,
-    limiter: Mutex<Limiter<u128>>,
+    /// As they were when they were last read; `None` before that.
+    settings: Option<Option<serde_json::Value>>,
+    open: Option<(RateLimit, Limiter<u128>)>,
+}
+
+impl Gate {
+    /// The limit of now: settings can change while the node runs.
+    fn now(&mut self, cluster: &Cluster) -> Option<(RateLimit, &mut Limiter<u128>)> {
+        let options = cluster.options();
+        let settings = options.settings.get(APP.name);
+        if self.settings.as_ref().is_none_or(|known| known.as_ref() != settings) {
+            // Settings that make no sense have kept the node from starting, or from taking them.
+            let rate = Settings::of(cluster).ok().and_then(|settings| settings.rate_limit);
+            let same = self.open.take().filter(|(before, _)| Some(*before) == rate);
+            // Another limit: everybody begins anew.
+            self.open = same.or(rate.map(|rate| (rate, Limiter::new(rate.limit, rate.window))));
+            self.settings = Some(settings.cloned());
+        }
+        self.open.as_mut().map(|(rate, limiter)| (*rate, limiter))
+    }
 }
 
 /// What is on its way into the log.
@@ -61,7 +81,7 @@ impl Default for Front {
     fn default() -> Self {
         let flushing = Flushing { life: rt::random::u64(), number: 0, under_way: None };
         Front {
-            gates: [OnceLock::new(), OnceLock::new()],
+            gates: Default::default(),
             seed: rt::random::u64(),
             limited: AtomicU64::new(0),
             invalid: AtomicU64::new(0),
@@ -77,28 +97,19 @@ impl Front {
         cluster.own()
     }
 
-    fn gate(&self, cluster: &Cluster) -> Option<&Gate> {
-        let place = usize::from(cluster.options().profile == Profile::MetricStream);
-        let gate = self.gates[place].get_or_init(|| {
-            // Settings that make no sense have kept the node from starting.
-            let rate = Settings::of(cluster).ok()?.rate_limit?;
-            Some(Gate { rate, limiter: Mutex::new(Limiter::new(rate.limit, rate.window)) })
-        });
-        gate.as_ref()
-    }
-
     /// Lets a request in, or tells its client to wait. Needs nothing but its head.
     ///
     /// # Errors
     /// [`ApiError::TooManyRequests`].
     pub fn admit(&self, cluster: &Cluster, headers: &HeaderMap, peer: IpAddr) -> Result<(), ApiError> {
-        let Some(Gate { rate, limiter }) = self.gate(cluster) else { return Ok(()) };
-        let client = self.client(cluster, headers, peer);
+        let gate = &self.gates[usize::from(cluster.options().profile == Profile::MetricStream)];
         // What a panic left behind is still a list of admissions.
-        let mut limiter = limiter.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gate = gate.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((rate, limiter)) = gate.now(cluster) else { return Ok(()) };
+        let client = self.client(cluster, headers, peer);
         limiter.admit(&client, Instant::now()).map_err(|RetryAfter(retry_after)| {
             self.limited.fetch_add(1, Ordering::Relaxed);
-            ApiError::TooManyRequests { rate: *rate, retry_after }
+            ApiError::TooManyRequests { rate, retry_after }
         })
     }
 
@@ -169,13 +180,14 @@ pub async fn serve(cluster: Cluster) {
     }
     queue::serve(&cluster, &tasks);
     let front = Front::of(&cluster);
-    let retention_ms = Settings::of(&cluster).map_or(u64::MAX, |settings| settings.retention_ms);
     for round in 1u64.. {
         time::sleep(FLUSH_EVERY).await;
         if let Err(error) = front.flush(&cluster).await {
             tracing::debug!(%error, "counts of MetricStream wait");
         }
         if round % RETAIN_EVERY == 0 {
+            // Each time anew: it can change while the node runs.
+            let retention_ms = Settings::of(&cluster).map_or(u64::MAX, |settings| settings.retention_ms);
             retain(&cluster, time::wall_ms().saturating_sub(retention_ms)).await;
         }
     }
