@@ -110,6 +110,7 @@ const MAINS: [&str; 11] = [
     "nodes/engine/src/duck.rs",
     "nodes/engine/src/duck/ask.rs",
     "nodes/engine/src/process/remote.rs",
+    "nodes/engine/tests/engines/points.rs",
     "nodes/engine/tests/killed.rs",
     "nodes/engine/tests/sql.rs",
     "nodes/server/tests/nats.rs",

@@ -1,4 +1,4 @@
-//! A cache of rows in DuckDB, which SQL can be asked of.
+//! A cache of rows and of points in DuckDB, which SQL can be asked of.
 //!
 //! What it holds can be read from the partitions again, so nothing waits for its disk, and its own way back
 //! from a crash is not trusted: the write-ahead log that it leaves is thrown away, which leaves the file as
@@ -11,12 +11,18 @@
 #![allow(clippy::disallowed_methods, reason = "DuckDB does its own I/O; no simulation contains it")]
 
 mod ask;
+mod points;
 
+use crate::points::Held;
 use crate::{Engine, EngineError, Filter, Partial, Row, unseen};
+use duckdb::arrow::array::{AsArray, Float64Array, StringArray, UInt64Array};
+use duckdb::arrow::datatypes::Float64Type;
 use duckdb::{AccessMode, Config, Connection, OptionalExt, params};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Rows after which the file is brought up to date.
@@ -30,10 +36,14 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS rows(part UBIGINT, seq UBIGINT, partition_key VARCHAR, at_ms UBIGINT, value DOUBLE);
     CREATE TABLE IF NOT EXISTS applied(part UBIGINT, first UBIGINT, n UBIGINT);";
 
-/// Rows in DuckDB.
+/// Rows and points in DuckDB.
 pub struct Duck {
     connection: Connection,
     since_checkpoint: u64,
+    /// Rows of each partition, and how much of its points: what the tables say, so that nobody adds it up
+    /// again.
+    applied: BTreeMap<u64, u64>,
+    held: BTreeMap<u64, Held>,
 }
 
 fn store(error: duckdb::Error) -> EngineError {
@@ -55,6 +65,20 @@ fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+/// All of it, or nothing.
+fn in_transaction(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> Result<(), duckdb::Error>,
+) -> Result<(), EngineError> {
+    connection.execute_batch("BEGIN TRANSACTION").map_err(store)?;
+    if let Err(error) = work(connection) {
+        // What cannot be taken back is gone with the process.
+        drop(connection.execute_batch("ROLLBACK"));
+        return Err(store(error));
+    }
+    connection.execute_batch("COMMIT").map_err(store)
 }
 
 /// One thread, no other file, no extension, no checkpoint but ours.
@@ -111,20 +135,19 @@ impl Duck {
         let connection =
             Connection::open_with_flags(file, config(memory_mb).map_err(store)?).map_err(store)?;
         connection.execute_batch(TABLES).map_err(store)?;
+        connection.execute_batch(points::TABLES).map_err(store)?;
         connection.execute_batch("CHECKPOINT; SET lock_configuration = true").map_err(store)?;
-        let duck = Duck { connection, since_checkpoint: 0 };
-        if duck.makes_sense()? { Ok(duck) } else { Err(EngineError::Store("rows are missing".into())) }
+        if !makes_sense(&connection)? {
+            return Err(EngineError::Store("rows or points are missing".into()));
+        }
+        let (applied, held) = (applied(&connection)?, points::held(&connection)?);
+        Ok(Duck { connection, since_checkpoint: 0, applied, held })
     }
 
-    /// True if each partition holds the rows from 0 on, each once, as many as it says.
-    fn makes_sense(&self) -> Result<bool, EngineError> {
-        let wrong = "
-            WITH held AS (SELECT part, count(*) n, count(DISTINCT seq) d, max(seq) + 1 m FROM rows GROUP BY part),
-                 said AS (SELECT part, sum(n) n FROM applied GROUP BY part)
-            SELECT count(*) FROM held FULL JOIN said USING (part)
-            WHERE held.n IS DISTINCT FROM said.n OR held.n <> held.d OR held.n <> held.m";
-        let found: u64 = self.connection.query_row(wrong, [], |row| row.get(0)).map_err(store)?;
-        Ok(found == 0)
+    /// Counts what was written, and brings the file up to date when that is much.
+    fn count_changes(&mut self, rows: u64) -> Result<(), EngineError> {
+        self.since_checkpoint += rows;
+        if self.since_checkpoint >= CHECKPOINT_ROWS { self.checkpoint() } else { Ok(()) }
     }
 
     /// Writes the file as it is, so that a crash does not throw this away.
@@ -146,24 +169,30 @@ impl Duck {
             |row: &duckdb::Row<'_>| Ok(Row { key: row.get(0)?, at_ms: row.get(1)?, value: row.get(2)? });
         self.connection.query_row(sql, params![partition], row).optional().map_err(store)
     }
+}
 
-    fn write(&self, partition: u64, first: u64, rows: &[Row]) -> Result<(), duckdb::Error> {
-        let mut appender = self.connection.appender("rows")?;
-        for (seq, row) in (first..).zip(rows) {
-            appender.append_row(params![partition, seq, row.key, row.at_ms, row.value])?;
-        }
-        appender.flush()?;
-        drop(appender);
-        let applied = "INSERT INTO applied VALUES (?, ?, ?)";
-        self.connection.execute(applied, params![partition, first, rows.len() as u64])?;
-        Ok(())
-    }
+/// True if each partition holds the rows from 0 on, each once, as many as it says. Their numbers' sum takes
+/// the place of a count of different ones, which would take memory for each.
+fn makes_sense(connection: &Connection) -> Result<bool, EngineError> {
+    let wrong = "
+        WITH held AS (SELECT part, count(*) n, sum(seq) total, max(seq) + 1 m FROM rows GROUP BY part),
+             said AS (SELECT part, sum(n) n FROM applied GROUP BY part)
+        SELECT count(*) FROM held FULL JOIN said USING (part)
+        WHERE held.n IS DISTINCT FROM said.n OR held.n <> held.m OR held.total * 2 <> held.n * (held.n - 1)";
+    let found: u64 = connection.query_row(wrong, [], |row| row.get(0)).map_err(store)?;
+    Ok(found == 0 && points::make_sense(connection)?)
+}
+
+fn applied(connection: &Connection) -> Result<BTreeMap<u64, u64>, EngineError> {
+    let sql = "SELECT part, CAST(sum(n) AS UBIGINT) FROM applied GROUP BY part";
+    let mut statement = connection.prepare(sql).map_err(store)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(store)?;
+    rows.collect::<Result<_, _>>().map_err(store)
 }
 
 impl Engine for Duck {
     fn applied(&self, partition: u64) -> Result<u64, EngineError> {
-        let sum = "SELECT CAST(coalesce(sum(n), 0) AS UBIGINT) FROM applied WHERE part = ?";
-        self.connection.query_row(sum, params![partition], |row| row.get(0)).map_err(store)
+        Ok(self.applied.get(&partition).copied().unwrap_or(0))
     }
 
     fn append(&mut self, partition: u64, first: u64, rows: &[Row]) -> Result<(), EngineError> {
@@ -172,15 +201,21 @@ impl Engine for Duck {
         if new.is_empty() {
             return Ok(());
         }
-        self.connection.execute_batch("BEGIN TRANSACTION").map_err(store)?;
-        if let Err(error) = self.write(partition, applied, new) {
-            // What cannot be taken back is gone with the process.
-            drop(self.connection.execute_batch("ROLLBACK"));
-            return Err(store(error));
-        }
-        self.connection.execute_batch("COMMIT").map_err(store)?;
-        self.since_checkpoint += new.len() as u64;
-        if self.since_checkpoint >= CHECKPOINT_ROWS { self.checkpoint() } else { Ok(()) }
+        let count = new.len() as u64;
+        let batch = points::columns(vec![
+            ("part", Arc::new(UInt64Array::from(vec![partition; new.len()]))),
+            ("seq", Arc::new(UInt64Array::from_iter_values((applied..).take(new.len())))),
+            ("partition_key", Arc::new(StringArray::from_iter_values(new.iter().map(|row| &row.key)))),
+            ("at_ms", Arc::new(UInt64Array::from_iter_values(new.iter().map(|row| row.at_ms)))),
+            ("value", Arc::new(Float64Array::from_iter_values(new.iter().map(|row| row.value)))),
+        ])?;
+        in_transaction(&self.connection, |connection| {
+            points::append(connection, "rows", batch)?;
+            let line = "INSERT INTO applied VALUES (?, ?, ?)";
+            connection.execute(line, params![partition, applied, count]).map(drop)
+        })?;
+        self.applied.insert(partition, applied + count);
+        self.count_changes(count)
     }
 
     fn partial(&self, partition: u64, filter: &Filter) -> Result<Partial, EngineError> {
@@ -190,10 +225,11 @@ impl Engine for Duck {
         let mut statement = self.connection.prepare(sql).map_err(store)?;
         let (from, to) = (filter.from_ms.unwrap_or(0), filter.to_ms);
         let bounds = params![partition, filter.prefix, from, to.is_none(), to.unwrap_or(0)];
-        let mut rows = statement.query(bounds).map_err(store)?;
         let mut partial = Partial::default();
-        while let Some(row) = rows.next().map_err(store)? {
-            partial.add(row.get(0).map_err(store)?);
+        for batch in statement.query_arrow(bounds).map_err(store)? {
+            let values = batch.column(0).as_primitive_opt::<Float64Type>();
+            let values = values.ok_or_else(|| EngineError::Store("values that are no floats".into()))?;
+            values.values().iter().for_each(|value| partial.add(*value));
         }
         Ok(partial)
     }

@@ -1,6 +1,6 @@
 //! Where rows are kept to be averaged: [`columnar`] is the durable form that a partition's replicas share;
 //! `duck` (feature `duckdb`) is a cache of it that SQL can be asked of, and that can be rebuilt at any time;
-//! `process` keeps that in a process of its own.
+//! it takes [`points`] of tagged series too; `process` keeps it in a process of its own.
 //!
 //! Rows of a partition are numbered from 0 and never change. That number is what engines agree on: one that
 //! has applied `n` rows holds exactly the rows below `n`.
@@ -12,6 +12,7 @@ pub mod columnar;
 pub mod duck;
 pub mod exact_sum;
 mod memory;
+pub mod points;
 #[cfg(feature = "duckdb")]
 pub mod process;
 pub mod sql;

@@ -1,9 +1,14 @@
-//! All engines against a list of rows: what they hold, what it comes to, and what they refuse.
+//! All engines against a list of rows, and DuckDB against a list of points: what they hold, what it comes to,
+//! and what they refuse.
 
 #![allow(clippy::disallowed_methods, reason = "tests of real files")]
 
 use engine::{Engine, EngineError, Filter, Memory, Partial, Row};
 use proptest::prelude::*;
+
+#[cfg(feature = "duckdb")]
+#[path = "engines/points.rs"]
+mod points;
 
 const KEYS: [&str; 5] = ["a", "ab", "abc", "b", "ü"];
 

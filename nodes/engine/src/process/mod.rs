@@ -5,6 +5,7 @@
 //!
 //! One question after the other, each a frame: its length in four bytes, then postcard.
 
+mod points;
 mod remote;
 mod serve;
 
@@ -12,6 +13,7 @@ pub use remote::{Program, Remote};
 pub use serve::serve;
 
 use crate::exact_sum;
+use crate::points::{Batch, Held, Kept, Point};
 use crate::sql::{Limits, Table};
 use crate::{EngineError, Filter, Row};
 use serde::de::DeserializeOwned;
@@ -29,6 +31,11 @@ enum Request {
     Last(u64),
     Checkpoint,
     Ask { text: String, limits: Limits },
+    Held(u64),
+    AppendPoints { partition: u64, batch: Batch },
+    ForgetPoints { partition: u64, kept: Kept },
+    ClearPoints(u64),
+    LastPoint(u64),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +45,8 @@ enum Answer {
     Partial { count: u64, sum: exact_sum::Stored },
     Last(Option<Row>),
     Table(Table),
+    Held(Held),
+    LastPoint(Option<Point>),
 }
 
 type Answered = Result<Answer, EngineError>;

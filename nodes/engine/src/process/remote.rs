@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// For anything but SQL: longer than any of it takes on a machine that works.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// What a query may take beyond its limit until it says so itself.
 const GRACE: Duration = Duration::from_secs(2);
 
@@ -53,7 +53,7 @@ impl Drop for Running {
     }
 }
 
-fn gone(error: impl ToString) -> EngineError {
+pub(super) fn gone(error: impl ToString) -> EngineError {
     EngineError::Store(format!("the engine's process: {}", error.to_string()))
 }
 
@@ -91,7 +91,7 @@ impl Remote {
         }
     }
 
-    fn request(&self, request: &Request, patience: Duration) -> Answered {
+    pub(super) fn request(&self, request: &Request, patience: Duration) -> Answered {
         let mut slot = self.running();
         let mut running = match slot.take() {
             Some(running) => running,

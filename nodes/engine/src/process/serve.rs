@@ -53,5 +53,16 @@ fn answer(duck: &mut Duck, request: Request) -> Result<Answer, EngineError> {
             Answer::Done
         }
         Request::Ask { text, limits } => Answer::Table(duck.ask(&text, limits)?),
+        Request::Held(partition) => Answer::Held(duck.held(partition)),
+        Request::AppendPoints { partition, batch } => Answer::Held(duck.append_points(partition, &batch)?),
+        Request::ForgetPoints { partition, kept } => {
+            duck.forget_points(partition, kept)?;
+            Answer::Done
+        }
+        Request::ClearPoints(partition) => {
+            duck.clear_points(partition)?;
+            Answer::Done
+        }
+        Request::LastPoint(partition) => Answer::LastPoint(duck.last_point(partition)?),
     })
 }
