@@ -11,6 +11,7 @@
 //! | [`raftmetrics`] | RaftMetrics (groups 1 and up) |
 //! | [`analytics`] | Distributed Analytics (groups 1 and up) |
 //! | [`metricstream`] | MetricStream (groups 1 and up) |
+//! | [`column_store`] | DuckDB beside the replicas: tables of the apps, asked with SQL |
 //! | [`host`] | the state machine of a group: those of its apps side by side |
 //! | [`partition`] | from a name to its partition |
 //! | [`profile`] | whose habits a listener follows |
@@ -20,6 +21,7 @@
 pub mod analytics;
 pub mod app;
 pub mod cluster;
+pub mod column_store;
 pub mod distri;
 pub mod host;
 pub mod http;
@@ -41,6 +43,15 @@ pub const META_GROUP: GroupId = 0;
 /// All apps. A new one is registered here, and nowhere else.
 pub const APPS: &[&App] =
     &[&raftmetrics::APP, &analytics::APP, &metricstream::APP, &raft3d::APP, &distri::APP];
+
+/// The apps' tables in the column store. A new one is registered here, and nowhere else.
+#[cfg(feature = "duckdb")]
+pub const TABLES: &[&dyn column_store::table::Table] = &[&analytics::feed::Feed, &metricstream::feed::Feed];
+
+/// What a node does beside answering.
+pub fn services() -> impl Iterator<Item = app::Service> {
+    APPS.iter().filter_map(|app| app.service).chain(column_store::SERVICE)
+}
 
 /// The empty state machine of `group`.
 pub fn machine(group: GroupId) -> Box<dyn StateMachine> {

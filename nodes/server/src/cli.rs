@@ -244,7 +244,7 @@ pub fn understands(arguments: impl IntoIterator<Item = OsString>) -> Result<(), 
 /// 2 when it cannot start.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     #[cfg(feature = "duckdb")]
-    if let Some(code) = apps::analytics::cache::serve_if_started_for_it() {
+    if let Some(code) = apps::column_store::store::serve_if_started_for_it() {
         return code;
     }
     let cli = match Cli::try_parse_from(arguments) {

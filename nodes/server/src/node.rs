@@ -139,7 +139,7 @@ pub async fn start_on(options: NodeOptions, api: TcpListener, peer: TcpListener)
     let (stop, stopped) = oneshot::channel();
     let life = task::spawn(life.live(first, stopped));
     let services = TaskGroup::default();
-    for service in APPS.iter().filter_map(|app| app.service) {
+    for service in apps::services() {
         services.spawn(service(cluster.clone()));
     }
     let reloader = Reloader { name: name.clone(), listeners };

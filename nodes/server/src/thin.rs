@@ -80,6 +80,9 @@ pub struct MetricStream {
     /// Folder for the data.
     #[arg(long, default_value = "data/metricstream")]
     data: PathBuf,
+    /// columnar, or duckdb, which also answers POST /sql.
+    #[arg(long, default_value = "columnar", value_parser = ["columnar", "duckdb"])]
+    engine: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +109,7 @@ pub trait Thin: Parser {
 /// Runs `node` with the arguments that the process's own stand for.
 pub fn run<T: Thin>() -> ExitCode {
     #[cfg(feature = "duckdb")]
-    if let Some(code) = apps::analytics::cache::serve_if_started_for_it() {
+    if let Some(code) = apps::column_store::store::serve_if_started_for_it() {
         return code;
     }
     match T::try_parse() {
@@ -172,7 +175,7 @@ impl Thin for MetricStream {
     fn arguments(self) -> Vec<OsString> {
         let port = self.port;
         let line = format!("dev --profile metricstream --listen 127.0.0.1:{port} --metrics-folder .");
-        words(line, self.data)
+        words(line + &engine_of(&self.engine), self.data)
     }
 }
 

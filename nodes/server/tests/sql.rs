@@ -33,8 +33,12 @@ impl Drop for Dev {
 
 impl Dev {
     fn start(data: &Path) -> Self {
+        Dev::start_as("analytics", data)
+    }
+
+    fn start_as(profile: &str, data: &Path) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_node"));
-        command.args(["dev", "--profile", "analytics", "--engine", "duckdb", "--listen", "127.0.0.1:0"]);
+        command.args(["dev", "--profile", profile, "--engine", "duckdb", "--listen", "127.0.0.1:0"]);
         let mut child = command
             .args(["--peer-listen", "127.0.0.1:0", "--data"])
             .arg(data)
@@ -50,12 +54,12 @@ impl Dev {
             .filter(|line| line.starts_with("control") || line.starts_with("worker"))
             .filter_map(|line| Some(line.split_once("http://")?.1.to_owned()))
             .collect();
-        assert_eq!(hosts.len(), 3);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let http = rt::http::Client::new(rt::http::ClientOptions::default());
         let dev = Dev { child, hosts, runtime, http };
+        assert!(dev.hosts.len() >= 3, "{:?}", dev.hosts);
         let began = Instant::now();
-        for node in 0..3 {
+        for node in 0..dev.hosts.len() {
             while !dev.send(node, Request::get("/readyz"), "").is_ok_and(|answer| answer.status() == 200) {
                 assert!(began.elapsed() < PATIENCE, "not ready");
                 std::thread::sleep(Duration::from_millis(50));
@@ -98,6 +102,21 @@ impl Dev {
         while &self.sql(node, text).1["rows"] != rows {
             assert!(began.elapsed() < PATIENCE, "{:?} and not {rows}", self.sql(node, text));
         }
+    }
+
+    fn batch(&self, node: usize, metrics: &[Value]) {
+        let request = Request::post("/metrics").header("Content-Type", "application/json");
+        let answer = self.send(node, request, json!({ "metrics": metrics }).to_string()).unwrap();
+        assert_eq!(answer.status(), 200, "{:?}", answer.body());
+    }
+
+    /// What `/query` says of each series: its tag `host`, and its points.
+    fn query(&self, node: usize, text: &str) -> Vec<(Value, Value)> {
+        let answer = self.send(node, Request::get(format!("/query?{text}")), "").unwrap();
+        assert_eq!(answer.status(), 200, "{text}: {:?}", answer.body());
+        let mut answer: Value = serde_json::from_slice(answer.body()).unwrap();
+        let series = answer["series"].as_array_mut().unwrap();
+        series.iter_mut().map(|series| (series["tags"]["host"].take(), series["points"].take())).collect()
     }
 
     fn average(&self) -> Value {
@@ -163,6 +182,91 @@ fn it_sees_what_was_acknowledged_and_comes_back_from_anything() {
     // A node that is killed takes its engine with it; both begin where they were.
     let dev = Dev::start(folder.path());
     assert_eq!(dev.rows(0, "SELECT count(*), sum(value) FROM rows"), json!([[70, sum + 295.0]]));
+}
+
+fn metric(n: u64, begin: u64) -> Value {
+    let (host, at) = (format!("h{}", n % 3), begin + n * 1000);
+    match n % 4 {
+        0 => {
+            json!({ "name": "users", "type": "set", "value": format!("user {}'s", n % 12), "timestamp": at })
+        }
+        1 => json!({ "name": "plain", "value": n, "timestamp": at }),
+        _ => {
+            json!({ "name": "load", "value": n as f64 / 4.0, "tags": { "host": host, "dc": "x" }, "timestamp": at })
+        }
+    }
+}
+
+#[test]
+fn metrics_are_seen_as_they_are_stored() {
+    const BATCHES: u64 = 30;
+    const SIZE: u64 = 40;
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Dev::start_as("metricstream", folder.path());
+    let begin = rt::time::wall_ms() / 1000 * 1000 - 3_600_000;
+    for batch in 0..BATCHES {
+        let metrics: Vec<Value> = (batch * SIZE..(batch + 1) * SIZE).map(|n| metric(n, begin)).collect();
+        dev.batch(batch as usize % 3, &metrics);
+        // At once, and on another node.
+        let text = "SELECT count(*), count(DISTINCT (part, seq)) FROM metrics";
+        let stored = (batch + 1) * SIZE;
+        assert_eq!(dev.rows((batch as usize + 1) % 3, text), json!([[stored, stored]]));
+    }
+    // The same as `/query` says: points, sums by a tag, and different members.
+    for (host, points) in dev.query(1, "name=load&from=0&to=now&limit=10000") {
+        let host = host.as_str().unwrap();
+        let text = format!(
+            "SELECT at_ms, value FROM metrics WHERE name = 'load' AND tags['host'] = '{host}' ORDER BY part, seq"
+        );
+        assert!(points.as_array().unwrap().len() as u64 > BATCHES * SIZE / 10, "{points}");
+        assert_eq!(dev.rows(2, &text), points, "{host}");
+    }
+    let mut sums = dev.query(0, "name=load&from=0&to=now&agg=sum&step=1d&by=host");
+    sums.sort_by_key(|(host, _)| host.to_string());
+    let day = "SELECT tags['host'] AS host, at_ms // 86400000 * 86400000 AS day, sum(value)
+               FROM metrics WHERE name = 'load' GROUP BY ALL ORDER BY ALL";
+    let rows = dev.rows(0, day);
+    let sums: Vec<Value> = sums
+        .into_iter()
+        .flat_map(|(host, points)| {
+            let points = points.as_array().unwrap().clone().into_iter();
+            points.map(move |point| json!([host.clone(), point[0], point[1]]))
+        })
+        .collect();
+    assert_eq!(rows, json!(sums));
+    let text =
+        "SELECT type, count(DISTINCT member), count(value) FROM metrics WHERE name = 'users' GROUP BY 1";
+    assert_eq!(dev.rows(1, text), json!([["set", 3, 0]]));
+    let text = "SELECT name, type, cardinality(tags), epoch_ms(min(at_ms)::BIGINT)::VARCHAR LIKE '20%'
+                FROM metrics GROUP BY ALL ORDER BY ALL";
+    let expected =
+        json!([["load", "gauge", 2, true], ["plain", "gauge", 0, true], ["users", "set", 0, true]]);
+    assert_eq!(dev.rows(1, text), expected);
+
+    // The engines are killed, again and again, in the middle of batches.
+    for round in 0..10 {
+        dev.engines().iter().for_each(|id| kill(id));
+        dev.batch(round % 3, &[metric(1, begin), metric(2, begin)]);
+    }
+    let stored = BATCHES * SIZE + 20;
+    let text = "SELECT count(*), count(DISTINCT (part, seq)) FROM metrics";
+    (0..3).for_each(|node| dev.becomes(node, text, &json!([[stored, stored]])));
+    drop(dev);
+    let dev = Dev::start_as("metricstream", folder.path());
+    dev.becomes(2, text, &json!([[stored, stored]]));
+    drop(dev);
+
+    // The folder of a cluster that is no more, with points of its own.
+    for node in fs::read_dir(folder.path()).unwrap().flatten() {
+        for entry in fs::read_dir(node.path()).unwrap().flatten() {
+            if entry.file_name() != "duckdb" && entry.path().is_file() {
+                fs::remove_file(entry.path()).unwrap();
+            }
+        }
+    }
+    let dev = Dev::start_as("metricstream", folder.path());
+    dev.batch(0, &[metric(7, begin)]);
+    dev.becomes(1, "SELECT name, count(*) FROM metrics GROUP BY 1", &json!([["load", 1]]));
 }
 
 #[test]

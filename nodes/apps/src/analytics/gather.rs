@@ -2,8 +2,8 @@
 
 use super::APP;
 use super::query::{Piece, Query};
-use super::settings::Settings;
 use crate::cluster::Cluster;
+use crate::column_store::settings::Settings;
 use crate::http::error::ApiError;
 use crate::meta::members::{MemberRole, MemberState};
 use bytes::Bytes;
@@ -45,11 +45,12 @@ pub async fn gather(cluster: &Cluster, filter: &Filter) -> Result<Analytics, Api
 /// What a partition's rows come to: fresh, and one picture although it comes in pieces.
 async fn partition(cluster: &Cluster, group: GroupId, filter: &Filter) -> Result<Partial, ApiError> {
     #[cfg(feature = "duckdb")]
-    if let Some(cache) = super::cache::of(cluster)
+    if let Some(store) = crate::column_store::store::of(cluster) {
         // Half of the time is left to the columns, which always answer.
-        && let Some(partial) = cache.partial(cluster, group, filter, Settings::of(cluster).deadline() / 2).await
-    {
-        return Ok(partial);
+        let patience = Settings::of(cluster).deadline() / 2;
+        if let Some(partial) = super::feed::partial(&store, cluster, group, filter, patience).await {
+            return Ok(partial);
+        }
     }
     let (mut all, mut first, mut end) = (Partial::default(), 0, None);
     loop {

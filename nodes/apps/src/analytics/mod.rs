@@ -1,17 +1,15 @@
 //! Distributed Analytics: values under a partition key, averaged over all partitions.
 //!
 //! Beside the four files of every app: [`wire`] (bincode, Protobuf or JSON, by content type), [`gather`]
-//! (all partitions asked at once, with a deadline), [`settings`], [`sql`] and `cache` (DuckDB, where it is
-//! compiled in).
+//! (all partitions asked at once, with a deadline), and `feed` (rows on their way to the column store, where
+//! DuckDB is compiled in).
 
-#[cfg(feature = "duckdb")]
-pub mod cache;
 pub mod command;
+#[cfg(feature = "duckdb")]
+pub mod feed;
 pub mod gather;
 pub mod query;
 pub mod routes;
-pub mod settings;
-pub mod sql;
 mod state;
 pub mod wire;
 
@@ -21,6 +19,7 @@ mod tests;
 pub use state::State;
 
 use crate::app::{App, Home};
+use crate::column_store;
 
 /// Distributed Analytics. A static, because its own futures name it.
 pub static APP: App = App {
@@ -31,7 +30,7 @@ pub static APP: App = App {
     routes: routes::routes,
     measure: None,
     bind: None,
-    service: sql::SERVICE,
-    check_settings: Some(settings::check),
+    service: None,
+    check_settings: Some(column_store::settings::check),
     openapi: Some(include_str!("openapi.json")),
 };

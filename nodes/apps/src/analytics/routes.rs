@@ -3,9 +3,9 @@
 use super::APP;
 use super::command::{Command, MAX_KEY_BYTES, Reply};
 use super::gather::gather;
-use super::sql;
 use super::wire::{Form, base64url};
 use crate::cluster::Cluster;
+use crate::column_store::sql;
 use crate::http::body;
 use crate::http::error::ApiError;
 use crate::http::idempotency::key_of;
@@ -29,10 +29,7 @@ pub fn routes() -> Router<Cluster> {
 }
 
 /// Reads a body within the cluster's limits.
-pub(super) async fn read(
-    cluster: &Cluster,
-    request: Request,
-) -> Result<(HeaderMap, Option<String>, Vec<u8>), ApiError> {
+async fn read(cluster: &Cluster, request: Request) -> Result<(HeaderMap, Option<String>, Vec<u8>), ApiError> {
     let (headers, query) = (request.headers().clone(), request.uri().query().map(str::to_owned));
     let options = cluster.options();
     let bytes = body::read(request, options.max_body_bytes, options.deadline).await?;

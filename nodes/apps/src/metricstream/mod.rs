@@ -4,14 +4,16 @@
 //! the disk), [`index`] (series by name and tags), [`accumulator`] (what points sum up to), [`rollup`]
 //! (panes of time), `read` (answers from blocks), [`front`] (what a node keeps for its listener: limits and
 //! counts), `follow` (points as they come, for copies), `export` and [`export_files`] (`metrics.jsonl`),
-//! [`queue`] (message queues in and out), `sources` (how far those are), [`search`] (queries over HTTP),
-//! [`settings`].
+//! [`queue`] (message queues in and out), `sources` (how far those are), `slice` and `feed` (points on their
+//! way to the column store), [`search`] (queries over HTTP), [`settings`].
 
 pub mod accumulator;
 pub mod columns;
 pub mod command;
 mod export;
 pub mod export_files;
+#[cfg(feature = "duckdb")]
+pub mod feed;
 mod follow;
 pub mod front;
 pub mod index;
@@ -23,6 +25,7 @@ pub mod rollup;
 pub mod routes;
 pub mod search;
 pub mod settings;
+mod slice;
 mod sources;
 mod state;
 

@@ -55,6 +55,13 @@ pub enum Query {
         /// Name of the source.
         source: String,
     },
+    /// Points as they lie there, for whoever takes all of them; the answer is a [`Slice`].
+    Slice {
+        /// Number of the first point that is wanted.
+        from: u64,
+        /// Number of the first series that the asker does not know.
+        series: u32,
+    },
 }
 
 /// What to sum up.
@@ -120,4 +127,24 @@ pub struct Sums {
     pub next: Option<u64>,
     /// Latest time that a log entry of the partition carried.
     pub watermark_ms: u64,
+}
+
+/// Points that lie together.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Slice {
+    /// Number of the first one: later than asked for if some were forgotten.
+    pub start: u64,
+    /// The points, as [`Columns`](super::columns::Columns) are stored.
+    #[serde(with = "serde_bytes")]
+    pub columns: Vec<u8>,
+    /// Places of those that are members of sets.
+    pub members: Vec<u32>,
+    /// Series that the asker did not know, in the order of their numbers; perhaps not all.
+    pub series: Vec<Definition>,
+    /// Points that the partition ever got.
+    pub end: u64,
+    /// What lies wholly before this time was forgotten.
+    pub retained_ms: u64,
+    /// Points before this number were forgotten.
+    pub kept: u64,
 }

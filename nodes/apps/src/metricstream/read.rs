@@ -47,7 +47,7 @@ impl State {
             .ok_or_else(|| format!("row {key:?} is missing"))
     }
 
-    fn block(&self, first: u64, stored: &dyn Stored) -> Result<Columns, String> {
+    pub(super) fn block(&self, first: u64, stored: &dyn Stored) -> Result<Columns, String> {
         Columns::decode(&self.row(&row_key(BLOCK_ROW, first), stored)?)
     }
 

@@ -327,6 +327,7 @@ impl StateMachine for State {
                 self.points(&select, from, limit, stored).map(|points| encode(&points))
             }
             Ok(Query::Taken { source }) => Ok(encode(&self.sources.at(&source))),
+            Ok(Query::Slice { from, series }) => self.slice(from, series, stored).map(|slice| encode(&slice)),
             Ok(Query::Sums(sum)) => self.sums(&sum, stored).map(|sums| encode(&sums)),
             Err(error) => Err(error.to_string()),
         };

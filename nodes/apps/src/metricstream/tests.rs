@@ -1,9 +1,10 @@
 //! The state machine against a list of points, whatever the blocks, flushes and restarts.
 
 use super::accumulator::{Accumulator, Need};
+use super::columns::Columns;
 use super::command::{Command, Counts, MAX_SERIES, MAX_SOURCE_BYTES, MAX_SOURCES, Reply, encode};
 use super::ingest::sort;
-use super::query::{Points, Query, Select, Sum, Sums, Value};
+use super::query::{Points, Query, Select, Slice, Sum, Sums, Value};
 use super::rollup::PANE_MS;
 use super::state::{BLOCK, State};
 use proptest::prelude::*;
@@ -41,6 +42,29 @@ fn all_points(state: &State, rows: &RowMap) -> Vec<(u64, u32, u64, Value)> {
         match page.next {
             Some(next) => from = next,
             None => return found,
+        }
+    }
+}
+
+/// All points, as whoever keeps a copy gets them, and how many series it was told of.
+fn all_slices(state: &State, rows: &RowMap) -> (Vec<(u64, u32, u64, Value)>, usize) {
+    let (mut from, mut series, mut found) = (0, 0, Vec::new());
+    loop {
+        let slice: Slice = ask(state, rows, &Query::Slice { from, series: series as u32 });
+        let columns = Columns::decode(&slice.columns).unwrap();
+        let progress = !columns.is_empty() || !slice.series.is_empty() || slice.start > from;
+        assert!(progress || from == slice.end, "it goes on at {from}");
+        series += slice.series.len();
+        for ((place, number), point) in (0u32..).zip(slice.start..).zip(columns.points()) {
+            assert!((point.series as usize) < series, "a series that nobody was told of");
+            let is_member = slice.members.contains(&place);
+            let member = || Value::Member(columns.members[point.bits as usize].clone());
+            let value = if is_member { member() } else { Value::Number(f64::from_bits(point.bits)) };
+            found.push((number, point.series, point.at_ms, value));
+        }
+        from = slice.start + columns.len() as u64;
+        if from == slice.end {
+            return (found, series);
         }
     }
 }
@@ -116,6 +140,7 @@ proptest! {
         let points = all_points(&state, &rows);
         prop_assert_eq!(points.len(), count);
         prop_assert!(points.iter().enumerate().all(|(place, point)| point.0 == place as u64));
+        prop_assert_eq!(&all_slices(&state, &rows).0, &points);
         let exact = sums(&state, &rows, PANE_MS, false);
         let rolled = sums(&state, &rows, PANE_MS, true);
         prop_assert_eq!(exact.values().map(|sum| sum.count).sum::<u64>(), count as u64);
@@ -214,6 +239,23 @@ fn series_beyond_the_limit_are_refused_one_by_one() {
 }
 
 #[test]
+fn long_definitions_come_a_few_at_a_time() {
+    let mut state = State::default();
+    let tag = |n: usize| format!(r#""k{n}":"{}""#, "v".repeat(250));
+    let tags = (0..32).map(tag).collect::<Vec<_>>().join(",");
+    let metric = |n: usize| format!(r#"{{"name":"n{n}","value":1,"tags":{{{tags}}}}}"#);
+    for start in (0..400).step_by(100) {
+        let metrics: Vec<String> = (start..start + 100).map(metric).collect();
+        ingest(&mut state, &format!(r#"{{"metrics":[{}]}}"#, metrics.join(",")), 1);
+    }
+    let first: Slice = ask(&state, &RowMap::default(), &Query::Slice { from: 0, series: 0 });
+    assert!((50..200).contains(&first.series.len()), "{} definitions at once", first.series.len());
+    let (points, series) = all_slices(&state, &RowMap::default());
+    assert_eq!((points.len(), series), (400, 400));
+    assert_eq!(points, all_points(&state, &RowMap::default()));
+}
+
+#[test]
 fn what_is_too_old_goes_and_the_rest_stays() {
     let (mut state, mut rows) = (State::default(), RowMap::default());
     for round in 0..4u64 {
@@ -229,6 +271,9 @@ fn what_is_too_old_goes_and_the_rest_stays() {
     rows.write(state.take_changes());
     assert_eq!(rows.0.len(), before - 4, "two blocks, each with its panes");
     assert_eq!(all_points(&state, &rows).len(), 2 * BLOCK + 1, "open points stay");
+    let slice: Slice = ask(&state, &rows, &Query::Slice { from: 0, series: 0 });
+    assert_eq!((slice.start, slice.kept, slice.retained_ms), (2 * BLOCK as u64, 2 * BLOCK as u64, 2_000_000));
+    assert_eq!(all_slices(&state, &rows).0, all_points(&state, &rows));
     let hash = state.hash();
     let mut again = State::default();
     again.restore(&mut rows.0.clone().into_iter()).unwrap();

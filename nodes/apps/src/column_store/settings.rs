@@ -1,10 +1,13 @@
-//! `[apps.analytics]` of the configuration file.
+//! `[apps.analytics]` of the configuration file: the engine, what SQL may cost, and how long whoever asks all
+//! partitions waits for them. The table is named after the app that has asked since the beginning.
 
-use super::APP;
 use crate::cluster::Cluster;
 use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// The table's name.
+const TABLE: &str = "analytics";
 
 /// What keeps a second copy of the rows, to be asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -21,7 +24,7 @@ pub enum Choice {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// How long an average waits for partitions, in milliseconds.
+    /// How long an average and SQL wait for partitions, in milliseconds.
     pub deadline_ms: u64,
     /// `columnar` or `duckdb`.
     pub engine: Choice,
@@ -51,10 +54,10 @@ impl Default for Settings {
 impl Settings {
     /// Those of the node; the defaults where they make no sense, which is refused before it starts.
     pub fn of(cluster: &Cluster) -> Self {
-        cluster.settings(APP.name).unwrap_or_default()
+        cluster.settings(TABLE).unwrap_or_default()
     }
 
-    /// How long an average waits.
+    /// How long an average and SQL wait for partitions.
     pub fn deadline(&self) -> Duration {
         Duration::from_millis(self.deadline_ms)
     }
@@ -65,7 +68,7 @@ impl Settings {
 /// # Errors
 /// A text that says what is allowed, or what to do.
 pub fn check(cluster: &Cluster) -> Result<(), String> {
-    check_one(&cluster.settings(APP.name)?)
+    check_one(&cluster.settings(TABLE)?)
 }
 
 fn check_one(settings: &Settings) -> Result<(), String> {

@@ -11,21 +11,14 @@ use http::StatusCode;
 #[cfg(feature = "duckdb")]
 mod with;
 
-/// Feeds DuckDB.
-#[cfg(feature = "duckdb")]
-pub const SERVICE: Option<crate::app::Service> = Some(|cluster| Box::pin(super::cache::run(cluster)));
-/// There is nothing to feed.
-#[cfg(not(feature = "duckdb"))]
-pub const SERVICE: Option<crate::app::Service> = None;
-
 /// The answer, or how to get a node that answers.
 ///
 /// # Errors
 /// [`ApiError`].
 pub async fn answer(State(cluster): State<Cluster>, request: Request) -> Result<Response, ApiError> {
     #[cfg(feature = "duckdb")]
-    if let Some(cache) = super::cache::of(&cluster) {
-        return with::answer(&cluster, &cache, request).await;
+    if let Some(store) = super::store::of(&cluster) {
+        return with::answer(&cluster, &store, request).await;
     }
     #[cfg(not(feature = "duckdb"))]
     let _ = (cluster, request);

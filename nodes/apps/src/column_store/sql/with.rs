@@ -1,9 +1,8 @@
 //! The answer of a node that runs DuckDB.
 
-use crate::analytics::cache::Cache;
-use crate::analytics::routes::read;
-use crate::analytics::settings::Settings;
 use crate::cluster::Cluster;
+use crate::column_store::settings::Settings;
+use crate::column_store::store::Store;
 use crate::http::body;
 use crate::http::error::ApiError;
 use axum::Json;
@@ -99,22 +98,23 @@ fn problem(error: EngineError) -> ApiError {
 }
 
 /// Brings DuckDB up to date, and asks it.
-pub async fn answer(cluster: &Cluster, cache: &Cache, request: Request) -> Result<Response, ApiError> {
-    let (headers, _, bytes) = read(cluster, request).await?;
+pub async fn answer(cluster: &Cluster, store: &Store, request: Request) -> Result<Response, ApiError> {
+    let (headers, options) = (request.headers().clone(), cluster.options());
+    let bytes = body::read(request, options.max_body_bytes, options.deadline).await?;
     let text = question(&headers, &bytes)?;
     let settings = Settings::of(cluster);
     // One after the other: a long query holds up the others, and for no longer than it may take itself.
     let patience = Duration::from_millis(settings.sql_timeout_ms) + settings.deadline();
-    let turn = match time::timeout(patience, cache.turn.lock()).await {
+    let turn = match time::timeout(patience, store.turn.lock()).await {
         Ok(turn) => turn,
         Err(Elapsed) => {
             let detail = "other queries are under way; try again in a moment";
             return Err(ApiError::app(StatusCode::SERVICE_UNAVAILABLE, "busy", "Overloaded", detail));
         }
     };
-    let is_partial = !cache.catch_up_all(cluster, settings.deadline()).await;
+    let is_partial = !store.catch_up_all(cluster, settings.deadline()).await;
     let limits = Limits { rows: settings.sql_rows, timeout_ms: settings.sql_timeout_ms };
-    let table = cache.call(move |remote| remote.ask(&text, limits)).await.map_err(problem)?;
+    let table = store.call(move |remote| remote.ask(&text, limits)).await.map_err(problem)?;
     drop(turn);
     Ok(Json(to_json(table, is_partial)).into_response())
 }
