@@ -101,7 +101,7 @@ const DOORS: [(&str, &str); 16] = [
 ];
 
 /// What runs before there is a node, and the runtime of a cluster in one process.
-const MAINS: [&str; 11] = [
+const MAINS: [&str; 12] = [
     "nodes/server/src/main.rs",
     "nodes/server/src/cli.rs",
     "nodes/server/src/config.rs",

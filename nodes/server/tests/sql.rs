@@ -42,6 +42,8 @@ impl Dev {
         let mut child = command
             .args(["--peer-listen", "127.0.0.1:0", "--data"])
             .arg(data)
+            .arg("--metrics-folder")
+            .arg(data)
             .env_remove("SEEDSTORM_TOKEN")
             .env("RUST_LOG", "warn")
             .stdin(Stdio::null())
@@ -257,7 +259,7 @@ fn metrics_are_seen_as_they_are_stored() {
     drop(dev);
 
     // The folder of a cluster that is no more, with points of its own.
-    for node in fs::read_dir(folder.path()).unwrap().flatten() {
+    for node in fs::read_dir(folder.path()).unwrap().flatten().filter(|node| node.path().is_dir()) {
         for entry in fs::read_dir(node.path()).unwrap().flatten() {
             if entry.file_name() != "duckdb" && entry.path().is_file() {
                 fs::remove_file(entry.path()).unwrap();
