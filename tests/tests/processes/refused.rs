@@ -123,3 +123,18 @@ fn a_data_folder_belongs_to_one_node_and_one_process() {
     assert!(foreign.stderr.contains("node of the data folder is 2, this node's is 3"), "{}", foreign.stderr);
     fleet.start();
 }
+
+#[test]
+fn message_queues_need_a_build_with_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("node.toml");
+    let table = |name: &str, more: &str| {
+        format!("[apps.metricstream.{name}]\nurl = \"nats://127.0.0.1:4222\"\nstream = \"s\"\n{more}")
+    };
+    for text in [table("queue_in", ""), table("queue_out", "subject = \"p\"\n")] {
+        std::fs::write(&config, text).unwrap();
+        let Finished { code, stderr, .. } = run_with(&[("--config", config.to_str())]);
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(stderr.contains("need NATS") && stderr.contains("--features nats"), "{stderr}");
+    }
+}

@@ -45,6 +45,7 @@ mod links;
 mod machines;
 mod membership;
 mod plans;
+mod queues;
 mod raft3d;
 mod serving_modes;
 mod sites;
