@@ -267,8 +267,11 @@ fn metrics_are_seen_as_they_are_stored() {
         }
     }
     let dev = Dev::start_as("metricstream", folder.path());
-    dev.batch(0, &[metric(7, begin)]);
-    dev.becomes(1, "SELECT name, count(*) FROM metrics GROUP BY 1", &json!([["load", 1]]));
+    // More than the old one had, at once: numbers alone do not tell them apart.
+    let metrics: Vec<Value> = (0..4000).map(|n| metric(n, begin + 1)).collect();
+    dev.batch(0, &metrics);
+    let text = "SELECT count(*), count_if(at_ms % 1000 = 1) FROM metrics";
+    (0..3).for_each(|node| dev.becomes(node, text, &json!([[4000, 4000]])));
 }
 
 #[test]
