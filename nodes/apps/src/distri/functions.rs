@@ -193,7 +193,8 @@ mod tests {
                     functions.run(slow, vec![], b"until cancelled".to_vec(), &Counts::default()).await
                 }));
             }
-            while functions.load() < WAITING as u32 {
+            // All are in, and as many as may run do.
+            while functions.load() < WAITING as u32 || slow.most.load(Ordering::SeqCst) < RUNNING {
                 sleep(Duration::from_millis(1)).await;
             }
             let refused = functions.run(slow.clone(), vec![], vec![], &Counts::default()).await.unwrap_err();
