@@ -35,6 +35,8 @@ pub(crate) const SUBJECT: &str = "points";
 
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Bytes after which an answer takes no further message: a world of short writes is slow with large ones.
+const PAGE: usize = 8 << 10;
 /// One request in so many has its answer lost.
 const LOST: u64 = 25;
 /// One message in so many is sent twice.
@@ -63,7 +65,7 @@ enum Asked {
     Read { stream: String, after: u64, most: usize, most_bytes: usize },
     Last { stream: String, subject: String },
     Publish { stream: String, message: Kept },
-    All { stream: String },
+    All { stream: String, from: usize },
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -146,7 +148,15 @@ fn tell(streams: &mut BTreeMap<String, Vec<Kept>>, asked: Asked) -> Told {
             kept.push(message);
             Told::At(kept.len() as u64)
         }
-        Asked::All { stream } => Told::All(streams.get(&stream).cloned().unwrap_or_default()),
+        Asked::All { stream, from } => {
+            let mut bytes = 0;
+            let page = streams.get(&stream).into_iter().flatten().skip(from).take_while(|message| {
+                let room = bytes < PAGE;
+                bytes += message.body.len();
+                room
+            });
+            Told::All(page.cloned().collect())
+        }
     }
 }
 
@@ -191,9 +201,15 @@ impl Client {
 
     /// All messages of [`OUT`].
     pub(crate) async fn all(&self) -> Result<Vec<Kept>, BrokerError> {
-        match self.ask(&Asked::All { stream: OUT.into() }).await? {
-            Told::All(kept) => Ok(kept),
-            other => Err(strange(&other)),
+        let (mut all, mut failures) = (Vec::new(), 0);
+        loop {
+            match self.ask(&Asked::All { stream: OUT.into(), from: all.len() }).await {
+                Ok(Told::All(kept)) if kept.is_empty() => return Ok(all),
+                Ok(Told::All(kept)) => all.extend(kept),
+                Ok(other) => return Err(strange(&other)),
+                Err(error) if failures > 5 => return Err(error),
+                Err(_) => failures += 1,
+            }
         }
     }
 }

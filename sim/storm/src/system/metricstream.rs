@@ -240,7 +240,8 @@ impl MetricStream {
             match tried.await {
                 // What has not come through when time is up is missing.
                 Ok((found, true))
-                    if queues::is_complete(&self.queues, &found) || Instant::now() >= deadline =>
+                    if queues::is_complete(&self.queues, &found)
+                        || (Instant::now() >= deadline && self.queues.out == found.published.is_some()) =>
                 {
                     return Some(found);
                 }
