@@ -68,7 +68,7 @@ fn mistakes_in_a_plan_are_named() {
     let cases: [(String, &[&str]); 9] = [
         (change("duration_ms", "duration"), &["unknown field", "`duration`", "duration_ms", "line"]),
         (change("duration_ms = ", "duration_ms = -"), &["line", "u64"]),
-        (change("workers = ", "workers = 99"), &["knobs.workers", "1 to 9"]),
+        (change("workers = ", "workers = 99"), &["knobs.workers", "0 to 9"]),
         (change("workers = ", "walkers = "), &["walkers", "workers", "partitions"]),
         (change("seed = 3", "seed = "), &["line"]),
         (format!("{plan}{fault}\"earthquake\"\n"), &["earthquake", "cut_symmetric", "power_loss"]),

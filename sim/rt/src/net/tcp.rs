@@ -194,7 +194,9 @@ impl AsyncWrite for TcpStream {
             Stream::Real(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             #[cfg(feature = "sim")]
             Stream::Sim(stream) => {
-                let joined: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+                // No write takes more than a window: a large body is not copied anew for every part of it.
+                let bytes = slices.iter().flat_map(|slice| slice.iter().copied());
+                let joined: Vec<u8> = bytes.take(crate::sim::net::WINDOW_BYTES).collect();
                 stream.poll_write(cx, &joined)
             }
         }

@@ -47,7 +47,7 @@ pub(crate) use silence::Silence;
 pub(crate) use stream::Stream;
 
 /// Bytes in flight and unread that a direction of a connection holds before its writer must wait.
-const WINDOW_BYTES: usize = 256 * 1024;
+pub(crate) const WINDOW_BYTES: usize = 256 * 1024;
 /// First ephemeral port, as on Linux.
 const FIRST_EPHEMERAL_PORT: u16 = 32_768;
 /// From a machine to itself.
