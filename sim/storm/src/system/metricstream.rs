@@ -3,7 +3,7 @@
 //!
 //! Judged: what is acknowledged is counted exactly once in its series, points and windows agree with each
 //! other, the statistics are what the answers add up to, and where posts are limited nobody gets more. In
-//! some seeds batches also come from a broker's stream, and points go out to one, see [`queues`].
+//! some seeds batches also come from a broker's stream, and points go out to one, see `queues`.
 
 mod export;
 mod judge;

@@ -2,7 +2,7 @@
 //!
 //! A broker is seen as a log of numbered messages ([`Broker`]). Nothing is acknowledged and no consumer is kept
 //! there: how far a stream was taken in lies in each partition, beside the points (see
-//! [`feed`](self) and [`super::sources`]), and how far points went out is what the last message out says
+//! `feed` and `sources`), and how far points went out is what the last message out says
 //! (`publish`). So whoever feeds or publishes may die anywhere, and two of them at once do no harm.
 //!
 //! `nats` is the broker of a build with that feature; a simulation brings its own.
