@@ -46,7 +46,7 @@ pub const APPS: &[&App] =
 
 /// The apps' tables in the column store. A new one is registered here, and nowhere else.
 #[cfg(feature = "duckdb")]
-pub const TABLES: &[&dyn column_store::table::Table] = &[&analytics::feed::Feed, &metricstream::feed::Feed];
+pub const TABLES: &[&column_store::table::Table] = &[&analytics::feed::TABLE, &metricstream::feed::TABLE];
 
 /// What a node does beside answering.
 pub fn services() -> impl Iterator<Item = app::Service> {

@@ -4,7 +4,7 @@ use super::APP;
 use super::query::{Query, Rows};
 use crate::cluster::Cluster;
 use crate::column_store::store::Store;
-use crate::column_store::table::{Table, Told};
+use crate::column_store::table::Table;
 use engine::{Filter, Partial, Row};
 use replica::GroupId;
 use replica::frame::Consistency;
@@ -15,27 +15,11 @@ use std::time::Duration;
 const BATCH: usize = 8192;
 
 /// The table.
-pub struct Feed;
-
-impl Table for Feed {
-    fn name(&self) -> &'static str {
-        "rows"
-    }
-
-    fn is_ours<'a>(&'a self, store: &'a Store, cluster: &'a Cluster, group: GroupId) -> Told<'a> {
-        Box::pin(is_ours(store, cluster, group))
-    }
-
-    fn bring<'a>(
-        &'a self,
-        store: &'a Store,
-        cluster: &'a Cluster,
-        group: GroupId,
-        consistency: Consistency,
-    ) -> Told<'a> {
-        Box::pin(bring(store, cluster, group, consistency))
-    }
-}
+pub static TABLE: Table = Table {
+    name: "rows",
+    is_ours: |store, cluster, group| Box::pin(is_ours(store, cluster, group)),
+    bring: |store, cluster, group, consistency| Box::pin(bring(store, cluster, group, consistency)),
+};
 
 /// What the wanted rows of a partition come to; `None` if DuckDB cannot tell within `patience`.
 pub(super) async fn partial(
@@ -46,7 +30,7 @@ pub(super) async fn partial(
     patience: Duration,
 ) -> Option<Partial> {
     let told = async {
-        store.catch_up(cluster, &Feed, group, Consistency::Linearizable).await.ok()?;
+        store.catch_up(cluster, &TABLE, group, Consistency::Linearizable).await.ok()?;
         let filter = filter.clone();
         store.call(move |remote| remote.partial(group, &filter)).await.ok()
     };

@@ -1,7 +1,7 @@
 //! A column store beside the replicas: DuckDB on this node, fed from all partitions, and asked with SQL.
 //!
-//! It holds the apps' tables and knows no app: whoever wants data in it implements `Table` in a folder of
-//! its own and is named in `crate::TABLES`. What is in it is a copy that can be made again at any time; a node
+//! It holds the apps' tables and knows no app: whoever wants data in it has a `Table` in a folder of
+//! its own, which is named in `crate::TABLES`. What is in it is a copy that can be made again at any time; a node
 //! without it lacks `POST /sql` and nothing else.
 //!
 //! | module | what it holds |

@@ -87,11 +87,11 @@ pub async fn run(cluster: Cluster) {
         time::sleep(LOOK).await;
         for table in TABLES {
             for group in cluster.partitions() {
-                let found = store.catch_up(&cluster, *table, group, Consistency::Stale).await.err();
-                let before = said.insert((table.name(), group), found.clone()).flatten();
+                let found = store.catch_up(&cluster, table, group, Consistency::Stale).await.err();
+                let before = said.insert((table.name, group), found.clone()).flatten();
                 // Once, and not at every look.
                 if found.is_some() && found != before {
-                    tracing::warn!(group, table = table.name(), error = found, "DuckDB lacks rows for now");
+                    tracing::warn!(group, table = table.name, error = found, "DuckDB lacks rows for now");
                 }
             }
         }
@@ -137,27 +137,27 @@ impl Store {
     pub async fn catch_up(
         &self,
         cluster: &Cluster,
-        table: &dyn Table,
+        table: &Table,
         group: GroupId,
         consistency: Consistency,
     ) -> Result<(), String> {
-        let part = (table.name(), group);
+        let part = (table.name, group);
         let feeding =
             self.feeding.lock().unwrap_or_else(PoisonError::into_inner).entry(part).or_default().clone();
         let _alone = feeding.lock().await;
         let compared = self.compared().contains(&part);
         if !compared {
-            if !table.is_ours(self, cluster, group).await? {
+            if !(table.is_ours)(self, cluster, group).await? {
                 tracing::warn!(
                     group,
-                    table = table.name(),
+                    table = table.name,
                     "DuckDB's rows are not this cluster's; it begins anew"
                 );
                 self.reset().await?;
             }
             self.compared().insert(part);
         }
-        if !table.bring(self, cluster, group, consistency).await? {
+        if !(table.bring)(self, cluster, group, consistency).await? {
             self.reset().await?;
             return Err("it held rows that the cluster does not have; it begins anew".into());
         }

@@ -10,33 +10,17 @@ use super::command::Definition;
 use super::query::{Points, Query, Select, Slice, Value};
 use crate::cluster::Cluster;
 use crate::column_store::store::Store;
-use crate::column_store::table::{Table, Told};
+use crate::column_store::table::Table;
 use engine::points::{Batch, Held, Kept, Point, Series};
 use replica::GroupId;
 use replica::frame::Consistency;
 
 /// The table.
-pub struct Feed;
-
-impl Table for Feed {
-    fn name(&self) -> &'static str {
-        "metrics"
-    }
-
-    fn is_ours<'a>(&'a self, store: &'a Store, cluster: &'a Cluster, group: GroupId) -> Told<'a> {
-        Box::pin(is_ours(store, cluster, group))
-    }
-
-    fn bring<'a>(
-        &'a self,
-        store: &'a Store,
-        cluster: &'a Cluster,
-        group: GroupId,
-        consistency: Consistency,
-    ) -> Told<'a> {
-        Box::pin(bring(store, cluster, group, consistency))
-    }
-}
+pub static TABLE: Table = Table {
+    name: "metrics",
+    is_ours: |store, cluster, group| Box::pin(is_ours(store, cluster, group)),
+    bring: |store, cluster, group, consistency| Box::pin(bring(store, cluster, group, consistency)),
+};
 
 /// The newest point held must be the cluster's point of that number.
 async fn is_ours(store: &Store, cluster: &Cluster, group: GroupId) -> Result<bool, String> {
